@@ -1,0 +1,1 @@
+"""The local stack: PostgreSQL, Kafka, Flink and Trino as plain processes on loopback."""
