@@ -1,6 +1,10 @@
 """How jobs run, on the local cluster or on any other."""
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from connectors.settings import KafkaSettings
+from iceberg_catalog.settings import CatalogSettings
 
 
 class FlinkSettings(BaseModel):
@@ -23,3 +27,18 @@ class FlinkSettings(BaseModel):
         5, ge=0, description="how far an event time may be ahead of the broker's append time"
     )
     dedup_hours: float = Field(1, gt=0, description="how long an event id is remembered, hours")
+
+
+class JobSettings(BaseSettings):
+    """What a job needs to know; on any cluster from the environment, by the names of all settings.
+
+    `TICKLAKE_KAFKA__BOOTSTRAP_SERVERS=broker:9092` sets `kafka.bootstrap_servers`.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_prefix="TICKLAKE_", env_nested_delimiter="__"
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    catalog: CatalogSettings = CatalogSettings()
+    flink: FlinkSettings = FlinkSettings()

@@ -1,0 +1,95 @@
+"""What a job is: the events that it reads and its SQL, made into statements for a cluster."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from connectors.stream import Event
+from flink_jobs import ddl
+from flink_jobs.settings import JobSettings
+from iceberg_catalog.tables import NAMESPACE, Table, table, tables
+
+_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job: `<name>.sql` beside the module that declares it.
+
+    Attributes:
+        name: what `ticklake submit` calls it, and its name on the cluster.
+        doc: one line for a person.
+        events: whose topics it reads; each is parsed and deduplicated once.
+        dedup_hours: how long an event id is remembered; None: as the settings say.
+    """
+
+    name: str
+    doc: str
+    events: tuple[type[Event], ...]
+    makes: tuple[type[Event], ...] = ()
+    dedup_hours: float | None = None
+
+    def statements(self, settings: JobSettings) -> list[str]:
+        """DDL, views and INSERTs in the order in which they are to be run."""
+        group = f"ticklake-{self.name}"
+        lake = f"`{settings.catalog.name}`.`{NAMESPACE}`"
+        found = [ddl.catalog(settings.catalog)]
+        found += [ddl.source(e, settings.kafka, settings.flink, group) for e in self.events]
+        found += [ddl.topic_sink(event, settings.kafka) for event in self.makes]
+        found += [ddl.dead_letter_sink(event, settings.kafka) for event in self.events]
+        for file in (f"{self.name}.sql", "dead_letters.sql"):
+            found += self._filled(
+                (_FOLDER / file).read_text(),
+                {
+                    "lake": lake,
+                    "tolerance": f"{settings.flink.future_tolerance_seconds:g}",
+                    "all_rejected": "\nUNION ALL ".join(
+                        f"SELECT * FROM rejected_{ddl.snake(event)}" for event in self.events
+                    ),
+                    **self.values(),
+                },
+            )
+        return found
+
+    def values(self) -> dict[str, str]:
+        """What `${...}` in the SQL stands for: the columns of each table, as declared."""
+        return {t.name: ddl.quoted([c.name for c in t.columns]) for t in tables()}
+
+    def _filled(self, text: str, values: Mapping[str, str]) -> Iterator[str]:
+        for statement in split(text):
+            names = set(Template(statement).get_identifiers())
+            if "table" in names:
+                for event, stored in self._tables():
+                    yield Template(statement).substitute(values, **_of(event), **_in(stored))
+            elif "event" in names:
+                for event in self.events:
+                    yield Template(statement).substitute(values, **_of(event))
+            else:
+                yield Template(statement).substitute(values)
+
+    def _tables(self) -> Iterator[tuple[type[Event], Table]]:
+        for event in self.events:
+            for source in event.stream.tables:
+                yield event, table(source.name)
+
+
+def split(text: str) -> list[str]:
+    """The statements of a SQL text, without comments; each ends with a semicolon at a line's end."""
+    bare = re.sub(r"^\s*--.*\n", "", text, flags=re.MULTILINE)
+    return [part.strip() for part in re.split(r";\s*(?:\n|$)", bare) if part.strip()]
+
+
+def _of(event: type[Event]) -> dict[str, str]:
+    stream = event.stream
+    return {"event": ddl.snake(event), "topic": stream.topic or "", "time": stream.time}
+
+
+def _in(stored: Table) -> dict[str, str]:
+    select, value = stored.event.stream.select, stored.source.value
+    return {
+        "table": stored.name,
+        "columns": ddl.quoted([column.name for column in stored.columns]),
+        "chosen": f"`{select}` = {ddl.literal(value)}" if select and value else "TRUE",
+    }

@@ -1,0 +1,80 @@
+-- Ticks: one parse and one deduplication for trades, quotes, heartbeats, bars and dead letters.
+-- ${...} is filled by ticks.py: lists of columns as they are declared, and the lake's name.
+-- dead_letters.sql is the last part of the job.
+
+-- A duplicate has its original's id; the state remembers ids for `dedup_hours`.
+CREATE TEMPORARY VIEW once AS
+SELECT ${tick}, `_event_us`, `_kafka_partition`, `_kafka_offset`, `_ingested_at`, `_rowtime`
+FROM (
+  SELECT *, ROW_NUMBER() OVER (PARTITION BY `event_id` ORDER BY `_arrival`) AS `nth`
+  FROM source_tick
+  WHERE `_error_code` IS NULL AND NOT `_from_future`
+)
+WHERE `nth` = 1;
+
+-- Late is what the window below would drop: its last millisecond is at or behind the watermark.
+CREATE TEMPORARY VIEW seen AS
+SELECT *, COALESCE(
+  TO_TIMESTAMP_LTZ(`_event_us` / 1000 - MOD(`_event_us` / 1000, 5000) + 4999, 3)
+    <= CURRENT_WATERMARK(`_rowtime`), FALSE) AS `late`
+FROM once;
+
+INSERT INTO ${lake}.raw_trades
+SELECT ${raw_trades} FROM seen WHERE `kind` = 'trade' AND NOT `late`;
+
+-- Behind its window: lands here, is merged into raw_trades by event_id, and silver corrects the bar.
+INSERT INTO ${lake}.late_trades
+SELECT ${raw_trades} FROM seen WHERE `kind` = 'trade' AND `late`;
+
+INSERT INTO ${lake}.raw_quotes
+SELECT ${raw_quotes} FROM seen WHERE `kind` = 'quote';
+
+INSERT INTO ${lake}.feed_heartbeats
+SELECT ${feed_heartbeats} FROM seen WHERE `kind` = 'heartbeat';
+
+-- First and last go by event time, then the venue's order, never by arrival: MIN and MAX of one
+-- text that begins with both and carries price and trade id behind them.
+CREATE TEMPORARY VIEW ordered AS
+SELECT `source_provider`, `asset_pair`, `price`, `size`, `is_mock`, `_ingested_at`, `_rowtime`,
+  LPAD(CAST(`_event_us` AS STRING), 16, '0')
+    || LPAD(CAST(COALESCE(
+         `venue_sequence`, TRY_CAST(`trade_id` AS BIGINT), `_kafka_offset`) AS STRING), 19, '0')
+    || LPAD(CAST(`price` AS STRING), 19, '0')
+    || COALESCE(`trade_id`, '') AS `place`
+FROM seen
+WHERE `kind` <> 'quote' AND `source_provider` <> '${clock}' AND NOT `late`;
+
+CREATE TEMPORARY VIEW bars AS
+SELECT `source_provider`, `asset_pair`,
+  CAST(`window_start` AS TIMESTAMP_LTZ(3)) AS `window_start`,
+  CAST(`window_end` AS TIMESTAMP_LTZ(3)) AS `window_end`,
+  CAST(SUBSTRING(`first_place` FROM 36 FOR 19) AS DECIMAL(18, 8)) AS `open`,
+  `high`, `low`,
+  CAST(SUBSTRING(`last_place` FROM 36 FOR 19) AS DECIMAL(18, 8)) AS `close`,
+  COALESCE(`volume`, CAST(0 AS DECIMAL(38, 8))) AS `volume`,
+  CAST(`notional` / NULLIF(`volume`, 0) AS DECIMAL(18, 8)) AS `vwap`,
+  `trade_count`,
+  NULLIF(SUBSTRING(`first_place` FROM 55), '') AS `first_trade_id`,
+  NULLIF(SUBSTRING(`last_place` FROM 55), '') AS `last_trade_id`,
+  `tick_count` - `trade_count` AS `heartbeat_count`,
+  `mocks` > 0 AS `is_mock`,
+  `_ingested_at`,
+  `source_provider` || ':bar5s:' || `asset_pair` || ':'
+    || DATE_FORMAT(`window_start`, 'yyyy-MM-dd''T''HH:mm:ss''Z''') AS `event_id`
+FROM (
+  SELECT `source_provider`, `asset_pair`, `window_start`, `window_end`,
+    MIN(`place`) AS `first_place`, MAX(`place`) AS `last_place`,
+    MAX(`price`) AS `high`, MIN(`price`) AS `low`,
+    SUM(`size`) AS `volume`, SUM(`price` * `size`) AS `notional`,
+    COUNT(`price`) AS `trade_count`, COUNT(*) AS `tick_count`,
+    SUM(CASE WHEN `is_mock` THEN 1 ELSE 0 END) AS `mocks`,
+    MAX(`_ingested_at`) AS `_ingested_at`
+  FROM TABLE(TUMBLE(TABLE ordered, DESCRIPTOR(`_rowtime`), INTERVAL '5' SECOND))
+  GROUP BY `source_provider`, `asset_pair`, `window_start`, `window_end`
+);
+
+INSERT INTO ${lake}.market_bars_5s
+SELECT ${market_bars_5s} FROM bars;
+
+INSERT INTO topic_bar5s
+SELECT ${bar5s_text} FROM bars;
