@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, MaxLen
@@ -195,10 +196,11 @@ class Event(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 - pydantic's own
+        """Refuse a declaration that names a field which is not there."""
         super().__pydantic_init_subclass__(**kwargs)
         names = {column.name for column in columns(cls)}
         stream = cls.stream
-        used = {stream.key, stream.time, *((stream.select and [stream.select]) or [])}
+        used = {stream.key, stream.time} | ({stream.select} if stream.select else set())
         for table in stream.tables:
             used |= {*table.required, *(table.optional or ())}
         for left, _, right in stream.rules:
@@ -208,21 +210,17 @@ class Event(BaseModel):
 
     @model_validator(mode="after")
     def _keeps_the_declared_rules(self) -> "Event":
-        values = {alias(name, info): getattr(self, name) for name, info in fields_of(type(self))}
-        stream = self.stream
-        if stream.select:
-            kind = values[stream.select]
-            table = next(t for t in stream.tables if t.value == kind)
-            for name in table.required:
-                if values[name] is None:
-                    raise ValueError(f"{name} is required where {stream.select} is {kind}")
-            if table.optional is not None:
-                known = table_column_names(type(self), table)
-                for name, value in values.items():
-                    if value is not None and name not in known and name != stream.select:
-                        raise ValueError(f"{name} does not belong to {stream.select} {kind}")
-        for left, operator, right in stream.rules:
-            a, b = values[left], values[right]
+        kind = getattr(self, self.stream.select) if self.stream.select else None
+        if kind is not None:
+            required, foreign = _demands(type(self), kind)
+            for name in required:
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name} is required where {self.stream.select} is {kind}")
+            for name in foreign:
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} does not belong to {self.stream.select} {kind}")
+        for left, operator, right in self.stream.rules:
+            a, b = getattr(self, left), getattr(self, right)
             if a is not None and b is not None and not (a <= b if operator == "<=" else a >= b):
                 raise ValueError(f"{left} must be {operator} {right}")
         return self
@@ -233,7 +231,7 @@ class Event(BaseModel):
 
     def key(self) -> bytes:
         """The record's key: the text of the declared key column."""
-        return str(self.model_dump(by_alias=True)[self.stream.key]).encode()
+        return str(getattr(self, self.stream.key)).encode()
 
 
 def fields_of(event: type[BaseModel]) -> Iterable[tuple[str, FieldInfo]]:
@@ -246,6 +244,15 @@ def alias(name: str, info: FieldInfo) -> str:
     return info.alias or name
 
 
+@cache
+def _demands(event: type[Event], kind: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Fields that this kind of the event requires, and those that belong to other kinds."""
+    table = next(t for t in event.stream.tables if t.value == kind)
+    known = {*table_column_names(event, table), event.stream.select}
+    return table.required, tuple(c.name for c in columns(event) if c.name not in known)
+
+
+@cache
 def table_column_names(event: type[Event], table: BronzeTable) -> list[str]:
     """The event's columns that `table` keeps, in the order of declaration."""
     stream = event.stream
@@ -272,6 +279,7 @@ def table_columns(event: type[Event], table: BronzeTable) -> tuple[Column, ...]:
     )
 
 
+@cache
 def columns(event: type[BaseModel]) -> tuple[Column, ...]:
     """The columns of an event.
 
