@@ -17,6 +17,7 @@ from connectors.settings import KafkaSettings
 from flink_jobs.settings import FlinkSettings
 from iceberg_catalog.settings import CatalogSettings
 
+
 def _cache_home() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ticklake"
 
@@ -28,6 +29,7 @@ class LocalSettings(BaseModel):
 
     home: Path = Field(Path(".ticklake"), description="data, logs and secrets of the local stack")
     cache: Path = Field(default_factory=_cache_home, description="downloaded jars, shared by all")
+    maven_url: str = Field("", description="mirror of the Java files; empty: Maven Central")
     postgres_port: int = Field(15432, ge=1, le=65535)
     kafka_port: int = Field(19092, ge=1, le=65535)
     kafka_controller_port: int = Field(19093, ge=1, le=65535)
@@ -124,8 +126,7 @@ def _with_local_stack(given: Settings) -> Settings:
             ),
             "catalog": catalog.model_copy(
                 update={
-                    "uri": catalog.uri
-                    or f"postgresql://127.0.0.1:{local.postgres_port}/ticklake",
+                    "uri": catalog.uri or f"postgresql://127.0.0.1:{local.postgres_port}/ticklake",
                     "password": secret,
                     "warehouse": catalog.warehouse or (local.home / "warehouse").as_uri(),
                 }

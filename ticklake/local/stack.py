@@ -1,0 +1,223 @@
+"""The whole stack: bring it up, take it down, say how it is."""
+
+import fcntl
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from connectors.errors import TicklakeError
+from ticklake.console import step, warn
+from ticklake.local import flink, jars, java, jvm, kafka, postgres, trino
+from ticklake.local.ports import require_free
+from ticklake.local.processes import (
+    Port,
+    Server,
+    log_file,
+    process_of,
+    recall,
+    resident_mb,
+    start,
+    stop,
+    wait_ready,
+)
+from ticklake.settings import LocalSettings, Settings
+
+_MINIMUM_FREE_BYTES = 2_000_000_000
+_MINIMUM_MEMORY_BYTES = 5_000_000_000
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One server as people know it."""
+
+    name: str
+    title: str
+    ports: Callable[[LocalSettings], tuple[Port, ...]]
+    address: Callable[[LocalSettings], str]
+    stop_signal: signal.Signals = signal.SIGTERM
+
+
+# in the order of a start; a stop goes the other way
+PARTS = (
+    Part(postgres.NAME, postgres.TITLE, postgres.ports, postgres.address, postgres.STOP_SIGNAL),
+    Part(kafka.NAME, kafka.TITLE, kafka.ports, kafka.address),
+    Part(flink.JOBMANAGER, "Flink JobManager", flink.ports, flink.address),
+    Part(flink.TASKMANAGER, "Flink TaskManager", lambda _: (), lambda _: ""),
+    Part(trino.NAME, trino.TITLE, trino.ports, trino.address),
+)
+NAMES = tuple(part.name for part in PARTS)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How one server is."""
+
+    name: str
+    title: str
+    state: Literal["running", "stopped", "dead"]
+    """dead: it was started and ended without `down`."""
+    pid: int | None
+    port: int | None
+    memory_mb: float | None
+    address: str
+    log: Path
+
+
+def up(settings: Settings, extra_jars: Sequence[Path] = ()) -> None:
+    """Start what is not running and return when all of it answers.
+
+    Args:
+        settings: where the data lie, which ports, how much memory.
+        extra_jars: more jars for Flink's lib folder.
+
+    Raises:
+        TicklakeError: a port is taken, or there is too little disk or memory.
+        UnavailableError: a server does not start; the message quotes its log.
+    """
+    local = settings.local
+    local.home.mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time(local.home):
+        missing = [p for p in PARTS if process_of(recall(local.home, p.name)) is None]
+        if missing:
+            _require_machine(local)
+            for part in missing:
+                require_free(part.title, part.ports(local))
+            jvm.java()
+        # before the servers start: downloads may take minutes
+        jars.ensure(local, "kafka", "flink", "compiler")
+        trino.ensure_unpacked(local)
+        postgres.ensure_password(local)
+        own = java.flink_extension_jar(settings)
+        flink.write_files(settings, [*extra_jars, *([own] if own else [])])
+        _start_all(settings)
+
+
+def down(settings: Settings) -> list[str]:
+    """Stop every server; data and logs stay.
+
+    Returns:
+        Titles of the servers that were running.
+    """
+    home = settings.local.home
+    if not home.exists():
+        return []
+    with _one_at_a_time(home):
+        with ThreadPoolExecutor(len(PARTS)) as pool:
+            # the catalog's database last: the others write to it until they end
+            others = PARTS[1:]
+            ended = list(pool.map(lambda p: stop(home, p.name, p.stop_signal), others))
+        ended.insert(0, stop(home, PARTS[0].name, PARTS[0].stop_signal))
+        return [part.title for part, did in zip(PARTS, ended, strict=True) if did]
+
+
+def status(settings: Settings) -> list[Status]:
+    """How each server is now."""
+    return [_status_of(part, settings.local) for part in PARTS]
+
+
+def _status_of(part: Part, local: LocalSettings) -> Status:
+    running = recall(local.home, part.name)
+    process = process_of(running)
+    ports = part.ports(local)
+    return Status(
+        name=part.name,
+        title=part.title,
+        state="running" if process else "dead" if running else "stopped",
+        pid=process.pid if process else None,
+        port=ports[0].number if ports else None,
+        memory_mb=round(resident_mb(process), 1) if process else None,
+        address=part.address(local),
+        log=log_file(local.home, part.name),
+    )
+
+
+def _start_all(settings: Settings) -> None:
+    local = settings.local
+    database_up: Future[None] = Future()
+
+    def with_database() -> None:
+        try:
+            _start_one(local, postgres.NAME, lambda: postgres.prepare(settings))
+            postgres.finish(settings)
+        except BaseException as error:
+            database_up.set_exception(error)
+            raise
+        database_up.set_result(None)
+
+    def after_database() -> None:
+        database_up.result()
+        _start_one(local, trino.NAME, lambda: trino.prepare(settings))
+
+    with ThreadPoolExecutor(len(PARTS), thread_name_prefix="start") as pool:
+        jobs = [
+            pool.submit(with_database),
+            pool.submit(_start_one, local, kafka.NAME, lambda: kafka.prepare(settings)),
+            pool.submit(_start_one, local, flink.JOBMANAGER, lambda: flink.jobmanager(settings)),
+            pool.submit(_start_one, local, flink.TASKMANAGER, lambda: flink.taskmanager(settings)),
+            pool.submit(after_database),
+        ]
+    for job in jobs:
+        job.result()
+
+
+def _start_one(local: LocalSettings, name: str, prepare: Callable[[], Server]) -> None:
+    server = prepare()
+    running = recall(local.home, name)
+    if process_of(running) is None:
+        began = time.monotonic()
+        start(server, local.home)
+        wait_ready(server, local.home)
+        step(f"{server.title} is up ({time.monotonic() - began:.1f} s)")
+        return
+    wait_ready(server, local.home)
+    if running is not None and running.fingerprint != server.fingerprint():
+        warn(
+            f"{server.title} still runs with its former settings or jars; "
+            "`ticklake down`, then `ticklake up` applies the new ones"
+        )
+
+
+@contextmanager
+def _one_at_a_time(home: Path) -> Iterator[None]:
+    """Two commands at once must not both start a server: the second waits."""
+    with (home / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            step("waiting for another ticklake command on this stack")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _require_machine(local: LocalSettings) -> None:
+    free = shutil.disk_usage(local.home).free
+    if free < _MINIMUM_FREE_BYTES:
+        raise TicklakeError(
+            f"{local.home} has {free / 1e9:.1f} GB free, the stack needs "
+            f"{_MINIMUM_FREE_BYTES / 1e9:.0f}; free some, or set TICKLAKE_LOCAL__HOME to a folder "
+            "on a larger disk"
+        )
+    memory = psutil.virtual_memory()
+    total, available = memory.total, memory.available
+    if _CGROUP_LIMIT.exists() and (limit := _CGROUP_LIMIT.read_text().strip()) != "max":
+        total = min(total, int(limit))
+        available = min(available, total)
+    if total < _MINIMUM_MEMORY_BYTES:
+        raise TicklakeError(
+            f"this machine has {total / 1e9:.1f} GB of memory, the stack needs "
+            f"{_MINIMUM_MEMORY_BYTES / 1e9:.0f}"
+        )
+    if available < _MINIMUM_MEMORY_BYTES:
+        warn(
+            f"only {available / 1e9:.1f} GB of memory are available; the stack takes 3 to 6 GB. "
+            "TICKLAKE_LOCAL__TASKMANAGER_MB and TICKLAKE_LOCAL__TRINO_HEAP_MB make it smaller"
+        )

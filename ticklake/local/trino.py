@@ -1,0 +1,211 @@
+"""Trino: one coordinator that also works, with the lake and an in-memory catalog."""
+
+import json
+import os
+import shutil
+import tarfile
+from collections import defaultdict
+from pathlib import Path, PurePosixPath
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from ticklake.console import step
+from ticklake.local import jars, jvm, postgres
+from ticklake.local.ports import LOOPBACK
+from ticklake.local.processes import Port, Server
+from ticklake.settings import LocalSettings, Settings
+
+NAME = "trino"
+TITLE = "Trino"
+_KEPT = ("bin", "lib", "plugin/iceberg", "plugin/memory")
+_UNPACKED_BYTES = 700 << 20
+_SEAL = ".ticklake-unpacked"
+_PASSWORD_VARIABLE = "TICKLAKE_CATALOG_PASSWORD"  # noqa: S105 - a name
+
+
+def ports(local: LocalSettings) -> tuple[Port, ...]:
+    """What it listens on."""
+    return (Port(local.trino_port, "trino_port"),)
+
+
+def address(local: LocalSettings) -> str:
+    """The web page, and where clients find it."""
+    return f"http://{LOOPBACK}:{local.trino_port}"
+
+
+def prepare(settings: Settings) -> Server:
+    """Unpack the server once and write its configuration; the server that runs on them."""
+    local = settings.local
+    program = ensure_unpacked(local)
+    folder = local.home / "trino"
+    etc = folder / "etc"
+    (etc / "catalog").mkdir(parents=True, exist_ok=True)
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    catalog_name = settings.catalog.name
+    files = {
+        "config.properties": {
+            "coordinator": "true",
+            "node-scheduler.include-coordinator": "true",
+            "http-server.http.port": str(local.trino_port),
+            "discovery.uri": address(local),
+            "catalog.management": "static",
+            "query.max-memory": f"{local.trino_heap_mb // 2}MB",
+            "query.max-memory-per-node": f"{local.trino_heap_mb // 2}MB",
+            "memory.heap-headroom-per-node": f"{local.trino_heap_mb // 4}MB",
+            "task.concurrency": "2",
+            "task.max-worker-threads": "4",
+            "query.max-history": "50",
+            "query.min-expire-age": "2m",
+        },
+        "log.properties": {"io.trino": "WARN", "io.airlift": "WARN", "org": "WARN"},
+        f"catalog/{catalog_name}.properties": _lake(settings),
+        "catalog/memory.properties": {
+            "connector.name": "memory",
+            "memory.max-data-per-node": "64MB",
+        },
+    }
+    for stale in (etc / "catalog").glob("*.properties"):
+        stale.unlink()
+    for name, values in files.items():
+        text = "".join(f"{key}={value}\n" for key, value in values.items())
+        (etc / name).write_text(text)
+    return Server(
+        name=NAME,
+        title=TITLE,
+        command=(
+            jvm.java(),
+            f"-Xmx{local.trino_heap_mb}m",
+            "-XX:+UseG1GC",
+            "-XX:G1HeapRegionSize=4M",
+            "-XX:+ExplicitGCInvokesConcurrent",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-XX:-OmitStackTraceInFastThrow",
+            "-XX:ReservedCodeCacheSize=256M",
+            "-Djdk.attach.allowAttachSelf=true",
+            "-Dfile.encoding=UTF-8",
+            "--sun-misc-unsafe-memory-access=allow",
+            "--enable-native-access=ALL-UNNAMED",
+            *jvm.QUIET,
+            jvm.temporary(folder),
+            "-Dnode.environment=local",
+            "-Dnode.id=ticklake",
+            f"-Dnode.data-dir={folder / 'data'}",
+            f"-Dnode.internal-address={LOOPBACK}",
+            f"-Dnode.bind-ip={LOOPBACK}",
+            f"-Dconfig={etc / 'config.properties'}",
+            f"-Dlog.levels-file={etc / 'log.properties'}",
+            f"-Dplugin.dir={program / 'plugin'}",
+            f"-Dcatalog.config-dir={etc / 'catalog'}",
+            "-cp",
+            str(program / "lib" / "*"),
+            "io.trino.server.TrinoServer",
+        ),
+        ready=lambda: _serves(local),
+        cwd=folder,
+        env={_PASSWORD_VARIABLE: _password(settings)},
+        patience_seconds=180,
+        settled_by=tuple(etc / name for name in files),
+    )
+
+
+def _lake(settings: Settings) -> dict[str, str]:
+    catalog = settings.catalog
+    values = {
+        "connector.name": "iceberg",
+        "iceberg.register-table-procedure.enabled": "true",
+        "fs.hadoop.enabled": "true",
+    }
+    if catalog.kind == "rest":
+        return values | {
+            "iceberg.catalog.type": "rest",
+            "iceberg.rest-catalog.uri": catalog.uri,
+            "iceberg.rest-catalog.warehouse": catalog.warehouse,
+        }
+    return values | {
+        "iceberg.catalog.type": "jdbc",
+        "iceberg.jdbc-catalog.catalog-name": catalog.name,
+        "iceberg.jdbc-catalog.driver-class": "org.postgresql.Driver",
+        "iceberg.jdbc-catalog.connection-url": f"jdbc:{catalog.uri}",
+        "iceberg.jdbc-catalog.connection-user": catalog.user,
+        # the server reads it from its environment: no secret lies in the configuration
+        "iceberg.jdbc-catalog.connection-password": f"${{ENV:{_PASSWORD_VARIABLE}}}",
+        "iceberg.jdbc-catalog.schema-version": "V1",
+        "iceberg.jdbc-catalog.default-warehouse-dir": catalog.warehouse,
+    }
+
+
+def _password(settings: Settings) -> str:
+    given = settings.catalog.password.get_secret_value()
+    return given or postgres.ensure_password(settings.local)
+
+
+def _serves(local: LocalSettings) -> bool:
+    try:
+        with urlopen(f"{address(local)}/v1/info", timeout=3) as answer:  # noqa: S310 - our own http
+            return json.load(answer).get("starting") is False
+    except (URLError, OSError, ValueError):
+        return False
+
+
+def ensure_unpacked(local: LocalSettings) -> Path:
+    """The unpacked server in the cache; fetched and unpacked if it is not there.
+
+    Of 2.1 GB only the server, the Iceberg and the memory connector are kept, and the archive is
+    removed afterwards.
+    """
+    (jar,) = jars.locked()["trino"]
+    version = jar.coordinate.rpartition(":")[2]
+    target = local.cache.expanduser().resolve() / f"trino-{version}"
+    seal = target / _SEAL
+    if seal.exists() and seal.read_text() == jar.sha256:
+        return target
+    archive = jars.location(local, jar)
+    jars.require_space(
+        target, _UNPACKED_BYTES + (0 if archive.exists() else jar.size), "Trino and its archive"
+    )
+    jars.ensure(local, "trino")
+    step("unpacking Trino")
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _unpack(archive, partial)
+        (partial / _SEAL).write_text(jar.sha256)
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    jars.unmark([archive])
+    return target
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    """Unpack the kept folders.
+
+    Most of a plugin's jars are hard links, often to another plugin's file that is not kept. So
+    the archive is read twice: once to see which file each kept name stands for, once to write it.
+    """
+    wanted: dict[str, list[tuple[PurePosixPath, int]]] = defaultdict(list)
+    with tarfile.open(archive, "r|gz") as tar:
+        for member in tar:
+            inside = PurePosixPath(*PurePosixPath(member.name).parts[1:])
+            if not any(inside.is_relative_to(folder) for folder in _KEPT):
+                continue
+            if member.isfile() or member.islnk():
+                source = member.linkname if member.islnk() else member.name
+                wanted[source].append((inside, member.mode))
+    with tarfile.open(archive, "r|gz") as tar:
+        for member in tar:
+            places = wanted.pop(member.name, [])
+            content = tar.extractfile(member) if places and member.isfile() else None
+            if content is None:
+                continue
+            first = target / places[0][0]
+            first.parent.mkdir(parents=True, exist_ok=True)
+            with first.open("wb") as file:
+                shutil.copyfileobj(content, file, 1 << 20)
+            first.chmod(places[0][1])
+            for place, _ in places[1:]:
+                (target / place).parent.mkdir(parents=True, exist_ok=True)
+                os.link(first, target / place)
+    if wanted:
+        raise tarfile.ExtractError(f"{archive.name} misses {next(iter(wanted))}")
