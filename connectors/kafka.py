@@ -223,7 +223,7 @@ class Publisher:
         )
 
 
-class _RememberingPartitioner(DefaultPartitioner):  # type: ignore[misc] - the client has no types
+class _RememberingPartitioner(DefaultPartitioner):  # type: ignore[misc]  # it has no types
     """The default's choice, hashed once a key: its murmur2 is pure Python, a fifth of a send."""
 
     def __init__(self) -> None:

@@ -1,0 +1,1 @@
+"""Views of the lake in Trino's SQL, one a file; `ticklake apply` creates them."""

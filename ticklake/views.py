@@ -1,0 +1,86 @@
+"""The lake's views, made through Trino, whose SQL they are written in."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from string import Template
+
+from connectors.change import Change
+from iceberg_catalog.tables import NAMESPACE
+from ticklake import queries
+from ticklake.settings import Settings
+
+_FOLDER = "iceberg_catalog.views"
+
+
+@dataclass(frozen=True)
+class View:
+    """A view as it is to be; the comment carries a digest, by which a change is seen."""
+
+    name: str
+    query: str
+    comment: str
+
+
+def views(settings: Settings) -> tuple[View, ...]:
+    """All views: each `.sql` of iceberg_catalog/views, its `${...}` filled from the settings."""
+    found = []
+    for file in sorted(files(_FOLDER).iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".sql"):
+            query = Template(file.read_text()).safe_substitute(
+                lake=_quoted(settings.catalog.name), partitions=settings.kafka.partitions
+            )
+            digest = hashlib.sha256(query.encode()).hexdigest()[:12]
+            text = query.removeprefix("-- ").partition(":")[0]
+            found.append(View(file.name.removesuffix(".sql"), query, f"{text} ({digest})"))
+    return tuple(found)
+
+
+def plan(settings: Settings) -> list[Change]:
+    """Which views are missing or made from another text.
+
+    Raises:
+        UnavailableError: Trino does not answer.
+    """
+    rows = queries.run(
+        settings,
+        "SELECT table_name, comment FROM system.metadata.table_comments "
+        "WHERE catalog_name = ? AND schema_name = ?",
+        (settings.catalog.name, NAMESPACE),
+    ).rows
+    comments = dict(rows)
+    changes = []
+    for view in views(settings):
+        if view.name not in comments:
+            changes.append(Change(_target(view), "create", view.comment))
+        elif comments[view.name] != view.comment:
+            changes.append(Change(_target(view), "change", f"now {view.comment}"))
+    return changes
+
+
+def apply(settings: Settings, changes: Iterable[Change]) -> None:
+    """Create or replace the planned views; the tables they read must be there.
+
+    Raises:
+        TicklakeError: Trino refuses the view.
+        UnavailableError: Trino does not answer.
+    """
+    targets = {change.target for change in changes}
+    for view in views(settings):
+        if _target(view) in targets:
+            comment = view.comment.replace("'", "''")
+            name = f"{_quoted(settings.catalog.name)}.{NAMESPACE}.{_quoted(view.name)}"
+            queries.run(
+                settings,
+                f"CREATE OR REPLACE VIEW {name} COMMENT '{comment}' SECURITY INVOKER AS\n"
+                f"{view.query}",
+            )
+
+
+def _target(view: View) -> str:
+    return f"view {NAMESPACE}.{view.name}"
+
+
+def _quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
