@@ -43,8 +43,8 @@ def allowed(column: Column) -> str:
 
 
 def event_names() -> dict[str, type[Event]]:
-    """The events that have a topic, by the name that a person types, such as `ai_decision`."""
-    return {event_name(event): event for event in EVENTS if event.stream.topic}
+    """The events that people publish, by the name that they type, such as `ai_decision`."""
+    return {event_name(e): e for e in EVENTS if e.stream.topic and e.stream.made_by == "connectors"}
 
 
 def event_name(event: type[Event]) -> str:

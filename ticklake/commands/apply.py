@@ -68,5 +68,6 @@ def _show(changes: "list[Change]") -> None:
     styles = {"create": "green", "change": "yellow", "refuse": "red"}
     table = Table("action", "what", "detail", box=None, pad_edge=False)
     for change in changes:
-        table.add_row(change.action, change.target, escape(change.detail), style=styles[change.action])
+        style = styles[change.action]
+        table.add_row(change.action, change.target, escape(change.detail), style=style)
     console.out.print(table)
