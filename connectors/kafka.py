@@ -11,11 +11,11 @@ from typing import Any, Self
 
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.partitioner import DefaultPartitioner
 
 from connectors.change import Change, require_none_refused
-from connectors.errors import UnavailableError
+from connectors.errors import TicklakeError, UnavailableError
 from connectors.events import CLOCK, EVENTS, Tick
 from connectors.settings import KafkaSettings
 from connectors.stream import Event
@@ -194,10 +194,18 @@ class Publisher:
         """How many partitions the topic has.
 
         Raises:
-            UnavailableError: the broker has no such topic, or does not answer.
+            TicklakeError: the broker has no such topic.
+            UnavailableError: the broker does not answer.
         """
         with _faults(self._settings):
-            return len(self._producer.partitions_for(topic) or ())
+            try:
+                found = self._producer.partitions_for(topic)
+            except KafkaTimeoutError as error:
+                raise TicklakeError(
+                    f"Kafka at {self._settings.bootstrap_servers} has no topic {topic}; create it "
+                    "by `ticklake apply`"
+                ) from error
+        return len(found or ())
 
     def _drain(self, most: int) -> None:
         """Forget what is delivered; wait for the oldest while more than `most` are on their way."""

@@ -10,7 +10,6 @@ from tempfile import SpooledTemporaryFile
 from typing import Any
 
 from connectors import ndjson
-from connectors.errors import TicklakeError
 from connectors.events import Tick
 from connectors.kafka import Publisher, clock_beats
 from connectors.stream import Event
@@ -125,8 +124,7 @@ class Sender:
             UnavailableError: something was not delivered.
         """
         topic = found.event.stream.topic or ""
-        if not self._publisher.partitions(topic):
-            raise TicklakeError(f"topic {topic} does not exist; create it by `ticklake apply`")
+        self._publisher.partitions(topic)  # the first to notice that there is no such topic
         pace = self._pace(found)
         for number, (at, key, value) in enumerate(found.records(), start=1):
             if pace is not None:
