@@ -301,7 +301,7 @@ class _Market:
                 whole[: len(whole) // 2],
                 whole.replace(b'"trade"', b'"rumour"', 1),
                 whole.replace(b'"price":"', b'"price":"-', 1),
-                whole.replace(str(tick.timestamp.year).encode(), b"2999", 1),
+                whole.replace(b'"timestamp":"2', b'"timestamp":"9', 1),
                 b"\xff\xfe not json",
             )
         )

@@ -1,0 +1,172 @@
+"""A Flink cluster, the local one or any other, through its REST interface."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+from pydantic import SecretStr
+
+from connectors.errors import TicklakeError, UnavailableError
+from flink_jobs.run import job
+from flink_jobs.settings import JobSettings
+
+_ENDED = {"FINISHED", "CANCELED", "FAILED"}
+
+
+@dataclass(frozen=True)
+class ClusterJob:
+    """A job as the cluster knows it; `started` is epoch milliseconds."""
+
+    id: str
+    name: str
+    state: str
+    started: int
+    duration_ms: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, for whatever reason."""
+        return self.state in _ENDED
+
+
+class Cluster:
+    """The JobManager behind `settings.flink.rest_address`."""
+
+    def __init__(self, settings: JobSettings) -> None:
+        self._settings = settings
+        self._address = settings.flink.rest_address
+
+    def jobs(self) -> list[ClusterJob]:
+        """All jobs that the cluster remembers, the newest first."""
+        found = [
+            ClusterJob(j["jid"], j["name"], j["state"], j["start-time"], j["duration"])
+            for j in self._call("GET", "/jobs/overview")["jobs"]
+        ]
+        return sorted(found, key=lambda j: -j.started)
+
+    def running(self, name: str) -> ClusterJob:
+        """The job of that name that has not ended.
+
+        Raises:
+            TicklakeError: none has that name.
+        """
+        alive = [j for j in self.jobs() if not j.ended]
+        for found in alive:
+            if found.name == name:
+                return found
+        names = ", ".join(j.name for j in alive) or "none"
+        raise TicklakeError(f"no job {name} runs; running are: {names}")
+
+    def submit(
+        self, name: str, client: Mapping[str, str], savepoint: str | None = None
+    ) -> ClusterJob:
+        """Submit a job and wait until all of it runs.
+
+        Args:
+            name: one of `flink_jobs.run.jobs()`.
+            client: environment of Flink's client: FLINK_HOME, FLINK_LIB_DIR and so on.
+            savepoint: URI of a savepoint or retained checkpoint to resume from.
+
+        Raises:
+            TicklakeError: it runs already, there is no such job, or the plan is refused.
+            UnavailableError: the cluster does not answer, or has no free slot.
+        """
+        job(name)
+        if any(j.name == name and not j.ended for j in self.jobs()):
+            raise TicklakeError(f"job {name} runs already; stop it first: ticklake stop {name}")
+        command = [sys.executable, "-m", "flink_jobs.run", name]
+        command += ["--from-savepoint", savepoint] if savepoint else []
+        done = subprocess.run(  # noqa: S603 - our own module, the name is checked above
+            command, env=self._environment(client), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise TicklakeError(f"job {name} was refused: {_cause(done.stderr + done.stdout)}")
+        return self._await_running(self.running(name))
+
+    def stop(self, name: str, *, savepoint: bool) -> str | None:
+        """Stop the running job; with a savepoint, give its URI, else None.
+
+        Either way what was read is committed or read again, for offsets are part of the state.
+        """
+        found = self.running(name)
+        if not savepoint:
+            self._call("PATCH", f"/jobs/{found.id}?mode=cancel")
+            return None
+        target = f"{self._settings.flink.state_dir}/savepoints"
+        trigger = self._call(
+            "POST", f"/jobs/{found.id}/stop", {"drain": False, "targetDirectory": target}
+        )["request-id"]
+        while True:
+            answer = self._call("GET", f"/jobs/{found.id}/savepoints/{trigger}")
+            if answer["status"]["id"] == "COMPLETED":
+                break
+            time.sleep(0.2)
+        operation = answer["operation"]
+        if "failure-cause" in operation:
+            cause = operation["failure-cause"]["stack-trace"].strip().splitlines()[-1]
+            raise TicklakeError(f"the savepoint of {name} failed: {cause}")
+        return str(operation["location"])
+
+    def metric(self, found: ClusterJob, operator: str, name: str) -> int:
+        """The sum of a metric over the subtasks of the vertices whose name has `operator` in it."""
+        total = 0
+        for vertex in self._call("GET", f"/jobs/{found.id}")["vertices"]:
+            if operator in vertex["name"]:
+                rows = self._call(
+                    "GET", f"/jobs/{found.id}/vertices/{vertex['id']}/subtasks/metrics?get={name}"
+                )
+                total += sum(int(float(row["sum"])) for row in rows if row["id"] == name)
+        return total
+
+    def _await_running(self, found: ClusterJob, seconds: float = 60) -> ClusterJob:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            detail = self._call("GET", f"/jobs/{found.id}")
+            states = {v["status"] for v in detail["vertices"]}
+            if detail["state"] in _ENDED or detail["state"] == "RESTARTING":
+                cause = self._call("GET", f"/jobs/{found.id}/exceptions").get("root-exception", "")
+                raise TicklakeError(f"job {found.name} failed at once: {_cause(cause)}")
+            if states == {"RUNNING"}:
+                return self.running(found.name)
+            time.sleep(0.2)
+        raise UnavailableError(
+            f"job {found.name} did not start within {seconds:.0f} s: no free slot? The cluster "
+            "needs one slot a job; see local.task_slots or the cluster's web page"
+        )
+
+    def _environment(self, client: Mapping[str, str]) -> dict[str, str]:
+        """The settings go by the environment: an argument would show the password."""
+        given = dict(client)
+        for part in ("kafka", "catalog", "flink"):
+            for key, value in getattr(self._settings, part):
+                plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+                given[f"TICKLAKE_{part.upper()}__{key.upper()}"] = str(plain)
+        return os.environ | given
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+        try:
+            answer = httpx2.request(
+                method, f"http://{self._address}{path}", json=body, timeout=30
+            )
+        except httpx2.TransportError as error:
+            raise UnavailableError(
+                f"Flink does not answer at {self._address} ({error}); start the local stack "
+                "by `ticklake up`, or set TICKLAKE_FLINK__REST_ADDRESS"
+            ) from error
+        if answer.is_error:
+            raise TicklakeError(f"Flink refused {method} {path}: {answer.text[:300]}")
+        return answer.json()
+
+
+def _cause(text: str) -> str:
+    """The innermost cause in a Java stack trace, or the last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    plain = [line for line in lines if not line.startswith("at ")]
+    chosen = causes[-1].removeprefix("Caused by: ") if causes else (plain or ["no reason given"])[-1]
+    return chosen[:500]
