@@ -1,5 +1,6 @@
 """What people see: results on stdout, progress on stderr, bars only on a terminal."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
@@ -15,7 +16,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-out = Console()
+# a pipe has no width: lines are not cut at 80 there
+out = Console(width=None if sys.stdout.isatty() else 200)
 err = Console(stderr=True, highlight=False)
 
 

@@ -3,7 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
 import httpx2
@@ -45,85 +47,111 @@ def fetch_all(base_url: str, files: Sequence[tuple[Wanted, Path]]) -> None:
         UnavailableError: the repository does not answer, or not with the file.
         TicklakeError: a file's content is not the expected one.
     """
+    given_up = Event()
     with (
         httpx2.Client(follow_redirects=True, timeout=httpx2.Timeout(30)) as client,
         transfers() as shown,
         ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch") as pool,
     ):
         jobs = [
-            pool.submit(_fetch, client, f"{base_url.rstrip('/')}/{item.path}", item, target, shown)
+            pool.submit(
+                _Transfer(
+                    item, f"{base_url.rstrip('/')}/{item.path}", target, client, shown, given_up
+                ).run
+            )
             for item, target in files
         ]
         try:
             for job in jobs:
                 job.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+        except BaseException:  # Ctrl-C too: do not wait for what is under way
+            given_up.set()
+            pool.shutdown(cancel_futures=True)
             raise
 
 
-def _fetch(
-    client: httpx2.Client, url: str, item: Wanted, target: Path, shown: Transfers
-) -> None:
-    part = target.with_name(f"{target.name}.part")
-    part.parent.mkdir(parents=True, exist_ok=True)
-    if part.exists() and part.stat().st_size > item.size:
-        part.unlink()
-    handle = shown.begin(item.name, item.size, part.stat().st_size if part.exists() else 0)
-    try:
-        for attempt in stamina.retry_context(on=_worth_another_try, attempts=_ATTEMPTS):
-            with attempt:
-                _receive(client, url, item, part, shown, handle)
-    except httpx2.HTTPError as error:
-        kept = part.stat().st_size if part.exists() else 0
-        raise UnavailableError(
-            f"cannot fetch {item.name} from {url}: {_reason(error)}; run the command again to go "
-            f"on from {kept / 1e6:.1f} of {item.size / 1e6:.1f} MB, or set "
-            "TICKLAKE_LOCAL__MAVEN_URL to a mirror that you reach"
-        ) from error
-    found = digest(part)
-    if found != item.sha256:
-        part.unlink()
-        raise TicklakeError(
-            f"{item.name} from {url} is not the locked file (sha256 {found[:12]}…, expected "
-            f"{item.sha256[:12]}…); it was deleted, run the command again or use another mirror"
-        )
-    part.replace(target)
-    shown.finish(handle)
+@dataclass(frozen=True)
+class _Transfer:
+    item: Wanted
+    url: str
+    target: Path
+    client: httpx2.Client
+    shown: Transfers
+    given_up: Event
 
+    @property
+    def part(self) -> Path:
+        return self.target.with_name(f"{self.target.name}.part")
 
-def _receive(  # noqa: PLR0913 - one transfer has that many facts
-    client: httpx2.Client, url: str, item: Wanted, part: Path, shown: Transfers, handle: int
-) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    if have == item.size:
-        return
-    # identity: a re-compressed answer would have other bytes and no usable ranges
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with client.stream("GET", url, headers=headers) as answer:
-        if answer.status_code == httpx2.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-            shown.advance(handle, -have)
+    def run(self) -> None:
+        item, part = self.item, self.part
+        part.parent.mkdir(parents=True, exist_ok=True)
+        if self.received() > item.size:
             part.unlink()
-        answer.raise_for_status()
-        resumed = answer.status_code == httpx2.codes.PARTIAL_CONTENT
-        if have and not resumed:
-            shown.advance(handle, -have)
-            have = 0
-        with part.open("ab" if resumed else "wb") as file:
-            for chunk in answer.iter_bytes(_CHUNK):
-                file.write(chunk)
-                have += len(chunk)
-                shown.advance(handle, len(chunk))
-                if have > item.size:
-                    break  # not the file that is wanted; the hash will say so
-    if have < item.size:
-        raise httpx2.ReadError(f"the connection ended after {have} of {item.size} bytes")
+        handle = self.shown.begin(item.name, item.size, self.received())
+        try:
+            for attempt in stamina.retry_context(
+                on=self.worth_another_try, attempts=_ATTEMPTS, timeout=None
+            ):
+                with attempt:
+                    self.receive(handle)
+        except httpx2.HTTPError as error:
+            raise UnavailableError(
+                f"cannot fetch {item.name} from {self.url}: {_reason(error)}; run the command "
+                f"again to go on from {self.received() / 1e6:.1f} of {item.size / 1e6:.1f} MB, or "
+                "set TICKLAKE_LOCAL__MAVEN_URL to a mirror that you reach"
+            ) from error
+        if self.given_up.is_set():
+            return  # the part stays, to go on from
+        found = digest(part)
+        if found != item.sha256:
+            part.unlink()
+            raise TicklakeError(
+                f"{item.name} from {self.url} is not the locked file (sha256 {found[:12]}…, "
+                f"expected {item.sha256[:12]}…); it was deleted, run the command again or use "
+                "another mirror"
+            )
+        part.replace(self.target)
+        self.shown.finish(handle)
 
+    def received(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
 
-def _worth_another_try(error: Exception) -> bool:
-    if isinstance(error, httpx2.HTTPStatusError):
-        return error.response.status_code in _RETRIED_STATUS
-    return isinstance(error, httpx2.TransportError)
+    def receive(self, handle: int) -> None:
+        have = self.received()
+        if have == self.item.size:
+            return
+        # identity: a re-compressed answer would have other bytes and no usable ranges
+        headers = {"Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        with self.client.stream("GET", self.url, headers=headers) as answer:
+            if answer.status_code == httpx2.codes.RANGE_NOT_SATISFIABLE:
+                self.part.unlink()
+                self.shown.advance(handle, -have)
+            answer.raise_for_status()
+            resumed = answer.status_code == httpx2.codes.PARTIAL_CONTENT
+            if have and not resumed:
+                self.shown.advance(handle, -have)
+                have = 0
+            with self.part.open("ab" if resumed else "wb") as file:
+                for chunk in answer.iter_bytes(_CHUNK):
+                    if self.given_up.is_set():
+                        return
+                    file.write(chunk)
+                    have += len(chunk)
+                    self.shown.advance(handle, len(chunk))
+                    if have > self.item.size:
+                        return  # not the file that is wanted: its hash will say so
+        if have < self.item.size:
+            raise httpx2.ReadError(f"the connection ended after {have} of {self.item.size} bytes")
+
+    def worth_another_try(self, error: Exception) -> bool:
+        if self.given_up.is_set():
+            return False
+        if isinstance(error, httpx2.HTTPStatusError):
+            return error.response.status_code in _RETRIED_STATUS
+        return isinstance(error, httpx2.TransportError)
 
 
 def _reason(error: httpx2.HTTPError) -> str:

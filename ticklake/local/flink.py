@@ -153,8 +153,14 @@ def taskmanager(settings: Settings) -> Server:
 
 
 def _server(  # noqa: PLR0913 - the two servers differ in just these
-    local: LocalSettings, *, name: str, title: str, options: tuple[str, ...], parameters: str,
-    main: str, ready: Callable[[], bool],
+    local: LocalSettings,
+    *,
+    name: str,
+    title: str,
+    options: tuple[str, ...],
+    parameters: str,
+    main: str,
+    ready: Callable[[], bool],
 ) -> Server:
     conf = conf_dir(local)
     folder = local.home / "flink"

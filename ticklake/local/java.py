@@ -70,9 +70,9 @@ def build_jar(
         classes = Path(folder) / "classes"
         classes.mkdir()
         _compile([f for f in files if f.suffix == ".java"], classpath, classes, compiler)
-        entries = {
-            f.relative_to(sources).as_posix(): f for f in files if f.suffix != ".java"
-        } | {f.relative_to(classes).as_posix(): f for f in _files(classes)}
+        entries = {f.relative_to(sources).as_posix(): f for f in files if f.suffix != ".java"} | {
+            f.relative_to(classes).as_posix(): f for f in _files(classes)
+        }
         packed = Path(folder) / "packed.jar"
         _pack(entries, packed)
         packed.replace(target)

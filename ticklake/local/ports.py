@@ -62,9 +62,9 @@ def holder(port: int) -> Holder:
     except psutil.AccessDenied:
         return Holder(None, "")
     for connection in found:
-        if connection.status != psutil.CONN_LISTEN or connection.laddr.port != port:
+        if connection.status != psutil.CONN_LISTEN or connection.pid is None:
             continue
-        if connection.pid is None:
+        if getattr(connection.laddr, "port", None) != port:
             continue
         try:
             return Holder(connection.pid, psutil.Process(connection.pid).name())

@@ -167,8 +167,9 @@ def _answers(local: LocalSettings) -> bool:
 
 
 def _initialise(folder: Path, data: Path, password: str, user: str | None) -> None:
-    if data.exists():
-        shutil.rmtree(data)  # without PG_VERSION: an initdb that was broken off
+    # beside its place, then renamed: one that was broken off is never taken for a database
+    fresh = folder / "data.new"
+    shutil.rmtree(fresh, ignore_errors=True)
     # initdb wants a file that its own user can read; ours is root's when root runs this
     handed = folder / "initial-password"
     handed.unlink(missing_ok=True)
@@ -181,7 +182,7 @@ def _initialise(folder: Path, data: Path, password: str, user: str | None) -> No
         result = subprocess.run(  # noqa: S603 - our own arguments
             [
                 programs() / "initdb",
-                f"--pgdata={data}",
+                f"--pgdata={fresh}",
                 f"--username={OWNER}",
                 f"--pwfile={handed}",
                 "--auth=scram-sha-256",
@@ -200,9 +201,9 @@ def _initialise(folder: Path, data: Path, password: str, user: str | None) -> No
     finally:
         handed.unlink()
     if result.returncode != 0:
-        shutil.rmtree(data, ignore_errors=True)
         said = (result.stderr.strip() or result.stdout.strip()).splitlines()
         raise TicklakeError(f"PostgreSQL's data folder {data} was not made: {said[-1]}")
+    fresh.rename(data)
 
 
 def _forget_dead_postmaster(data: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import psutil
@@ -136,14 +137,16 @@ def start(server: Server, home: Path) -> psutil.Process:
     return process
 
 
-def wait_ready(server: Server, home: Path) -> None:
-    """Return when the server answers.
+def wait_ready(server: Server, home: Path, given_up: Event) -> None:
+    """Return when the server answers, or when the command was given up.
 
     Raises:
         UnavailableError: it died or stayed silent; the message quotes its log.
     """
     deadline = time.monotonic() + server.patience_seconds
     while not server.ready():
+        if given_up.wait(_POLL_SECONDS):
+            return
         if process_of(recall(home, server.name)) is None:
             raise UnavailableError(f"{server.title} ended while starting{_quote(home, server)}")
         if time.monotonic() > deadline:
@@ -151,7 +154,6 @@ def wait_ready(server: Server, home: Path) -> None:
                 f"{server.title} did not answer within {server.patience_seconds:.0f} s"
                 f"{_quote(home, server)}"
             )
-        time.sleep(_POLL_SECONDS)
 
 
 def stop(home: Path, name: str, asking: signal.Signals = signal.SIGTERM) -> bool:

@@ -5,10 +5,12 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Literal
 
 import psutil
@@ -141,44 +143,56 @@ def _status_of(part: Part, local: LocalSettings) -> Status:
 
 
 def _start_all(settings: Settings) -> None:
-    local = settings.local
-    database_up: Future[None] = Future()
+    given_up = Event()
+    database: Future[None] = Future()
 
-    def with_database() -> None:
+    def start_database() -> None:
         try:
-            _start_one(local, postgres.NAME, lambda: postgres.prepare(settings))
-            postgres.finish(settings)
+            _start_one(settings.local, postgres.NAME, lambda: postgres.prepare(settings), given_up)
+            if not given_up.is_set():
+                postgres.finish(settings)
         except BaseException as error:
-            database_up.set_exception(error)
+            database.set_exception(error)
             raise
-        database_up.set_result(None)
+        database.set_result(None)
 
-    def after_database() -> None:
-        database_up.result()
-        _start_one(local, trino.NAME, lambda: trino.prepare(settings))
+    def start_trino() -> None:
+        database.result()
+        _start_one(settings.local, trino.NAME, lambda: trino.prepare(settings), given_up)
 
+    others = {
+        kafka.NAME: kafka.prepare,
+        flink.JOBMANAGER: flink.jobmanager,
+        flink.TASKMANAGER: flink.taskmanager,
+    }
     with ThreadPoolExecutor(len(PARTS), thread_name_prefix="start") as pool:
-        jobs = [
-            pool.submit(with_database),
-            pool.submit(_start_one, local, kafka.NAME, lambda: kafka.prepare(settings)),
-            pool.submit(_start_one, local, flink.JOBMANAGER, lambda: flink.jobmanager(settings)),
-            pool.submit(_start_one, local, flink.TASKMANAGER, lambda: flink.taskmanager(settings)),
-            pool.submit(after_database),
-        ]
-    for job in jobs:
-        job.result()
+        jobs = [pool.submit(start_database), pool.submit(start_trino)]
+        for name, prepare in others.items():
+            bound = partial(prepare, settings)
+            jobs.append(pool.submit(_start_one, settings.local, name, bound, given_up))
+        try:
+            for job in as_completed(jobs):
+                job.result()
+        except BaseException:  # Ctrl-C too: what is started stays, but nobody waits for it
+            given_up.set()
+            raise
 
 
-def _start_one(local: LocalSettings, name: str, prepare: Callable[[], Server]) -> None:
+def _start_one(
+    local: LocalSettings, name: str, prepare: Callable[[], Server], given_up: Event
+) -> None:
+    if given_up.is_set():
+        return
     server = prepare()
     running = recall(local.home, name)
     if process_of(running) is None:
         began = time.monotonic()
         start(server, local.home)
-        wait_ready(server, local.home)
-        step(f"{server.title} is up ({time.monotonic() - began:.1f} s)")
+        wait_ready(server, local.home, given_up)
+        if not given_up.is_set():
+            step(f"{server.title} is up ({time.monotonic() - began:.1f} s)")
         return
-    wait_ready(server, local.home)
+    wait_ready(server, local.home, given_up)
     if running is not None and running.fingerprint != server.fingerprint():
         warn(
             f"{server.title} still runs with its former settings or jars; "

@@ -33,15 +33,13 @@ def address(local: LocalSettings) -> str:
     return f"http://{LOOPBACK}:{local.trino_port}"
 
 
-def prepare(settings: Settings) -> Server:
-    """Unpack the server once and write its configuration; the server that runs on them."""
+def write_files(settings: Settings) -> list[Path]:
+    """Write Trino's configuration; no secret is in it."""
     local = settings.local
-    program = ensure_unpacked(local)
     folder = local.home / "trino"
     etc = folder / "etc"
     (etc / "catalog").mkdir(parents=True, exist_ok=True)
     (folder / "data").mkdir(parents=True, exist_ok=True)
-    catalog_name = settings.catalog.name
     files = {
         "config.properties": {
             "coordinator": "true",
@@ -58,7 +56,7 @@ def prepare(settings: Settings) -> Server:
             "query.min-expire-age": "2m",
         },
         "log.properties": {"io.trino": "WARN", "io.airlift": "WARN", "org": "WARN"},
-        f"catalog/{catalog_name}.properties": _lake(settings),
+        f"catalog/{settings.catalog.name}.properties": _lake(settings),
         "catalog/memory.properties": {
             "connector.name": "memory",
             "memory.max-data-per-node": "64MB",
@@ -69,6 +67,16 @@ def prepare(settings: Settings) -> Server:
     for name, values in files.items():
         text = "".join(f"{key}={value}\n" for key, value in values.items())
         (etc / name).write_text(text)
+    return [etc / name for name in files]
+
+
+def prepare(settings: Settings) -> Server:
+    """Unpack the server once and write its configuration; the server that runs on them."""
+    local = settings.local
+    program = ensure_unpacked(local)
+    written = write_files(settings)
+    folder = local.home / "trino"
+    etc = folder / "etc"
     return Server(
         name=NAME,
         title=TITLE,
@@ -104,7 +112,7 @@ def prepare(settings: Settings) -> Server:
         cwd=folder,
         env={_PASSWORD_VARIABLE: _password(settings)},
         patience_seconds=180,
-        settled_by=tuple(etc / name for name in files),
+        settled_by=tuple(written),
     )
 
 
@@ -168,7 +176,7 @@ def ensure_unpacked(local: LocalSettings) -> Path:
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        _unpack(archive, partial)
+        unpack(archive, partial)
         (partial / _SEAL).write_text(jar.sha256)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
@@ -178,7 +186,7 @@ def ensure_unpacked(local: LocalSettings) -> Path:
     return target
 
 
-def _unpack(archive: Path, target: Path) -> None:
+def unpack(archive: Path, target: Path) -> None:
     """Unpack the kept folders.
 
     Most of a plugin's jars are hard links, often to another plugin's file that is not kept. So
