@@ -1,0 +1,290 @@
+"""SQLMesh's project in `sqlmesh/`, opened quietly: its environment, its log, its faults as one line."""
+
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from connectors.errors import TicklakeError, UnavailableError
+from ticklake import queries
+from ticklake.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlmesh import Context
+
+FOLDER = Path(__file__).parents[1] / "sqlmesh"
+_PREFIX = "TICKLAKE_SQLMESH_"
+_STATE_DATABASE = "sqlmesh"
+_UNREACHABLE = {"OperationalError", "TrinoConnectionError", "ConnectionError", "HttpError"}
+# From the tables' metadata: the same of the column itself would read all of it.
+_FIRST_ARRIVAL = " UNION ALL ".join(
+    f'SELECT min(data._ingested_at.min) FROM bronze."{table}$partitions"'
+    for table in ("raw_trades", "late_trades", "feed_heartbeats")
+)
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """One model, made for a stretch of arrivals."""
+
+    model: str
+    seconds: float
+    audits_passed: int
+    audits_failed: int
+    rows: int | None
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What `sqlmesh/config.yaml` reads from the environment; it holds a secret.
+
+    Variables of these names that are set already win, so a deployment can give its own.
+
+    Raises:
+        TicklakeError: it is not known where SQLMesh keeps its state.
+        UnavailableError: Trino does not answer.
+    """
+    trino = settings.trino
+    found = {
+        "TRINO_HOST": trino.host,
+        "TRINO_PORT": str(trino.port),
+        "TRINO_USER": trino.user,
+        "TRINO_SCHEME": trino.http_scheme,
+        "CATALOG": settings.catalog.name,
+        "CACHE": str(settings.local.home / "sqlmesh-cache"),
+        **_state(settings),
+    }
+    named = {f"{_PREFIX}{name}": value for name, value in found.items()}
+    named = {name: os.environ.get(name, value) for name, value in named.items()}
+    start = f"{_PREFIX}START"
+    named[start] = os.environ.get(start) or _first_day(settings)
+    return named
+
+
+def _state(settings: Settings) -> dict[str, str]:
+    """SQLMesh's own database beside the catalog's, on the same server."""
+    catalog = settings.catalog
+    if catalog.kind != "jdbc":
+        names = [f"{_PREFIX}STATE_{n}" for n in ("HOST", "PORT", "USER", "PASSWORD")]
+        if missing := [name for name in names if name not in os.environ]:
+            raise TicklakeError(
+                f"SQLMesh needs a PostgreSQL for its state, and the catalog is {catalog.kind}; "
+                f"set {', '.join(missing)}"
+            )
+        return {}
+    address = urlsplit(catalog.uri)
+    return {
+        "STATE_HOST": address.hostname or "127.0.0.1",
+        "STATE_PORT": str(address.port or 5432),
+        "STATE_USER": catalog.user,
+        "STATE_PASSWORD": catalog.password.get_secret_value(),
+        "STATE_DATABASE": _STATE_DATABASE,
+    }
+
+
+def _first_day(settings: Settings) -> str:
+    """The day of the first arrival in bronze: nothing before it needs an interval."""
+    rows = queries.run(settings, _FIRST_ARRIVAL).rows
+    moments = [row[0] for row in rows if row[0] is not None]
+    first: datetime = min(moments) if moments else datetime.now(UTC)
+    return first.astimezone(UTC).date().isoformat()
+
+
+@contextmanager
+def opened(settings: Settings, told: Callable[[ModelRun], None]) -> Iterator["Project"]:
+    """The loaded project; what SQLMesh says goes to `<home>/logs/sqlmesh.log`.
+
+    Args:
+        settings: name the servers.
+        told: called after each model.
+
+    Raises:
+        TicklakeError: the project, a model or an audit is at fault.
+        UnavailableError: a server does not answer.
+    """
+    if not (FOLDER / "config.yaml").is_file():
+        raise TicklakeError(f"there is no SQLMesh project in {FOLDER}; run from a checkout")
+    given = environment(settings)
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    # One process loads the few models as fast as several, and forks no threads away.
+    os.environ.setdefault("MAX_FORK_WORKERS", "1")
+    log = settings.local.home / "logs" / "sqlmesh.log"
+    failures: list[BaseException] = []
+    try:
+        with _logged_to(log), _one_line(log, failures), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of SQLMesh's own libraries; none is ours to act on
+            yield Project(_context(failures, told))
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _context(failures: list[BaseException], told: Callable[[ModelRun], None]) -> "Context":
+    # SQLMesh takes seconds to import; --help and --print-env do without it
+    from sqlmesh import Context  # noqa: PLC0415
+    from sqlmesh.core.console import NoopConsole, set_console  # noqa: PLC0415
+
+    class Quiet(NoopConsole):
+        """Passes on what a person wants to know, and drops the rest."""
+
+        def log_failed_models(self, errors: list[Any]) -> None:
+            failures.extend(errors)
+
+        def update_snapshot_evaluation_progress(  # noqa: PLR0913, PLR0917 - the library's signature
+            self,
+            snapshot: Any,  # noqa: ANN401 - the library's own
+            interval: Any,  # noqa: ANN401, ARG002 - the library's own
+            batch_idx: int,  # noqa: ARG002 - the library's signature
+            duration_ms: int | None,
+            num_audits_passed: int,
+            num_audits_failed: int,
+            audit_only: bool = False,  # noqa: ARG002, FBT001, FBT002 - the library's signature
+            execution_stats: Any = None,  # noqa: ANN401 - the library's own
+            auto_restatement_triggers: Any = None,  # noqa: ANN401, ARG002 - the library's own
+        ) -> None:
+            if duration_ms is None:
+                return
+            rows = getattr(execution_stats, "total_rows_processed", None)
+            told(
+                ModelRun(
+                    model=snapshot.node.name,
+                    seconds=duration_ms / 1000,
+                    audits_passed=num_audits_passed,
+                    audits_failed=num_audits_failed,
+                    rows=rows,
+                )
+            )
+
+    set_console(Quiet())
+    return Context(paths=str(FOLDER))
+
+
+class Project:
+    """What `ticklake transform` asks of SQLMesh."""
+
+    def __init__(self, context: "Context") -> None:
+        """Wrap the loaded context."""
+        self._context = context
+
+    def changed(self) -> list[str]:
+        """Models that differ from what is deployed; all of them before the first plan."""
+        from sqlmesh.core.context_diff import ContextDiff  # noqa: PLC0415 - slow to import
+
+        difference: ContextDiff = self._context.plan_builder("prod", skip_tests=True).build(
+        ).context_diff
+        if not difference.has_changes and not difference.is_new_environment:
+            return []
+        names = {s.name for s in difference.added} | set(difference.modified_snapshots)
+        names |= {s.name for s in difference.removed_snapshots}
+        models = self._context.models
+        return sorted(
+            models[name].name if name in models else name.replace('"', "")
+            for name in names
+            if name not in models or not models[name].kind.is_external
+        ) or ["metadata"]
+
+    def deploy(self, at: datetime | None) -> None:
+        """Plan and apply what changed, and make what is missing up to the last whole interval."""
+        self._context.plan(
+            "prod", skip_tests=True, no_prompts=True, auto_apply=True, execution_time=at
+        )
+
+    def remake(self, models: list[str]) -> None:
+        """Make models again from nothing, and all that is built on them."""
+        known = {model.name for model in self._context.models.values() if not model.kind.is_external}
+        if unknown := [name for name in models if name not in known]:
+            raise TicklakeError(
+                f"there is no model {unknown[0]!r}; there are {', '.join(sorted(known))}"
+            )
+        self._context.plan(
+            "prod", skip_tests=True, no_prompts=True, auto_apply=True, restate_models=models
+        )
+
+    def run(
+        self, until: datetime | None = None, *, partial: bool = False, models: list[str] | None = None
+    ) -> None:
+        """Make what is missing; with `partial` up to `until` exactly, not to a whole interval.
+
+        The end of a part is kept in the state to the millisecond, and the next run reads its
+        interval again from the beginning: nothing is missed and nothing counted twice.
+        """
+        status = self._context.run(
+            "prod",
+            end=until,
+            execution_time=until,
+            ignore_cron=partial,
+            select_models=models,
+            skip_janitor=True,
+        )
+        if status.is_failure:
+            raise TicklakeError("a model failed")
+
+    def done_through(self, model: str) -> datetime | None:
+        """The end of the newest interval of arrivals that is in the model."""
+        environment = self._context.state_reader.get_environment("prod")
+        if environment is None:
+            return None
+        stored = self._context.state_reader.get_snapshots(environment.snapshots)
+        ends = [s.intervals[-1][1] for s in stored.values() if s.node.name == model and s.intervals]
+        return datetime.fromtimestamp(max(ends) / 1000, UTC) if ends else None
+
+
+@contextmanager
+def _logged_to(file: Path) -> Iterator[None]:
+    """Keep SQLMesh's log, 10 MB at most, and nothing of it on the terminal."""
+    from logging.handlers import RotatingFileHandler  # noqa: PLC0415 - only here
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(file, maxBytes=10 << 20, backupCount=1, delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("sqlmesh")
+    level, passed_on = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+        logger.setLevel(level)
+        logger.propagate = passed_on
+
+
+@contextmanager
+def _one_line(log: Path, failures: list[BaseException]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, TicklakeError) and not failures:
+            raise
+        raise _told(failures[0] if failures else error, log) from error
+
+
+def _told(error: BaseException, log: Path) -> TicklakeError:
+    """The innermost cause, in one line, with the model that it struck."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
+        chain.append(cause)
+    model = getattr(getattr(error, "node", None), "snapshot_name", "").replace('"', "")
+    where = f"{model}: " if model else ""
+    for one in chain:
+        if type(one).__name__ == "NodeAuditsErrors":
+            found: Any = one
+            failed = ", ".join(f"{a.audit_name} ({a.count} rows)" for a in found.errors)
+            return TicklakeError(f"{where}audit failed: {failed}; the rows are named in {log}")
+    names = {kind.__name__ for one in chain for kind in type(one).__mro__}
+    told = next((getattr(e, "message", None) or str(e) for e in reversed(chain) if str(e)), "")
+    line = " ".join(str(told).split())[:400] or type(error).__name__
+    if names & _UNREACHABLE:
+        return UnavailableError(f"{where}a server does not answer: {line}; see `ticklake status`")
+    return TicklakeError(f"{where}{line}; more in {log}")
