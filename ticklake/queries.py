@@ -50,6 +50,17 @@ def run(settings: Settings, statement: str, values: Sequence[object] = ()) -> Re
     )
 
 
+def stream(
+    settings: Settings, statement: str, values: Sequence[object] = ()
+) -> Iterator[list[Any]]:
+    """Like `run`, but the rows one by one, so that they need not fit into memory."""
+    with _faults(settings), _connection(settings) as connection:
+        cursor = connection.cursor()
+        cursor.execute(statement, list(values) or None)
+        while rows := cursor.fetchmany(1000):
+            yield from rows
+
+
 @contextmanager
 def _connection(settings: Settings) -> Iterator[Any]:
     trino = settings.trino
