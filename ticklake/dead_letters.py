@@ -1,7 +1,6 @@
 """Find dead letters in the lake, and send them back to where they came from."""
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -69,7 +68,7 @@ class DeadLetter:
 class Replayed:
     """What a replay sent, by topic, and how many had neither key nor value to send."""
 
-    sent: Counter[str] = field(default_factory=Counter)
+    sent: dict[str, int] = field(default_factory=dict)
     empty: int = 0
 
 
@@ -145,21 +144,28 @@ def replay(settings: Settings, chosen: Selection) -> Replayed:
         TicklakeError: one came from a topic that is not declared any more.
         UnavailableError: Trino or Kafka does not answer, or something was not delivered.
     """
-    known = {topic.name for topic in kafka.topics(settings.kafka)}
+    _require_known_topics(settings, chosen)
     done = Replayed()
     with Publisher(settings.kafka) as publisher:
         for letter in letters(settings, chosen):
-            if letter.topic not in known:
-                raise TicklakeError(
-                    f"dead letter {letter.id} came from topic {letter.topic}, which is not declared"
-                )
             if letter.key is None and letter.payload is None:
                 done.empty += 1
                 continue
             publisher.send_raw(letter.topic, letter.key, letter.payload)
         publisher.flush()
-        done.sent.update(publisher.sent)
+        done.sent |= publisher.sent
     return done
+
+
+def _require_known_topics(settings: Settings, chosen: Selection) -> None:
+    where, values = chosen.where()
+    statement = f"SELECT DISTINCT topic FROM dead_letters WHERE {where}"  # noqa: S608 - bound
+    found = {row[0] for row in queries.run(settings, statement, values).rows}
+    known = {topic.name for topic in kafka.topics(settings.kafka)}
+    if strange := sorted(found - known):
+        raise TicklakeError(
+            f"some came from {', '.join(strange)}, which is no declared topic; choose by --topic"
+        )
 
 
 def readable(content: bytes | None) -> str:
