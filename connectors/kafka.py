@@ -1,6 +1,7 @@
 """Topics as they follow from the declaration, and publishing without a silent loss."""
 
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +22,6 @@ from connectors.settings import KafkaSettings
 from connectors.stream import Event
 
 DEAD_LETTER_SUFFIX = ".dlq"
-LARGEST_RECORD = 1_000_000
-"""Bytes of key and value; what is larger the broker refuses."""
 
 _DAY_MS = 24 * 60 * 60 * 1000
 _DEAD_LETTER_DAYS = 30
@@ -264,7 +263,8 @@ def clock_beats(publisher: Publisher, at: datetime) -> int:
     count = publisher.partitions(topic)
     for partition in range(count):
         beat = Tick(
-            event_id=f"{CLOCK}:{partition}:{at.isoformat(timespec='microseconds')}",
+            # Each beat is an event of its own: the same time said again later must count again.
+            event_id=f"{CLOCK}:{partition}:{at.isoformat(timespec='microseconds')}:{time.time_ns()}",
             kind="heartbeat",
             source_provider=CLOCK,
             asset_pair=CLOCK.upper(),

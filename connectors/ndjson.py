@@ -15,8 +15,10 @@ from pydantic_core import ErrorDetails, PydanticSerializationError
 
 from connectors import words
 from connectors.errors import TicklakeError
-from connectors.kafka import LARGEST_RECORD
 from connectors.stream import Column, Event, columns
+
+LARGEST_RECORD = 1_000_000
+"""Bytes of key and value; of a larger one the broker may refuse the batch that it is in."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GZIP = b"\x1f\x8b"
