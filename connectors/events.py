@@ -1,7 +1,8 @@
 """THE declaration: every event, once.
 
-Topic, key and value bytes, JSON Schema, Iceberg table, Flink DDL, SQLMesh's external models and the data dictionary
-follow from these classes. To evolve one, add an optional field; anything else is a new version of the topic.
+Topic, key and value bytes, JSON Schema, Iceberg table, Flink DDL, SQLMesh's external models and
+the data dictionary follow from these classes. To evolve one, add an optional field; anything else
+is a new version of the topic.
 """
 
 from typing import ClassVar, Literal

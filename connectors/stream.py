@@ -1,7 +1,7 @@
 """How an event is declared, and the columns that follow from a declaration.
 
-Type names are those of the Iceberg specification: the neutral vocabulary from which the table, the Flink DDL, the
-JSON Schema and the data dictionary are made.
+Type names are those of the Iceberg specification: the neutral vocabulary from which the table, the
+Flink DDL, the JSON Schema and the data dictionary are made.
 """
 
 import types
@@ -127,8 +127,8 @@ Document = dict[str, JsonValue]
 class Column:
     """One column: the same on the wire, in Flink and in the table.
 
-    `type` is an Iceberg type name: string, long, boolean, timestamptz, binary or decimal(P, S). A `document` is a JSON
-    object on the wire and its text in the table (type string).
+    `type` is an Iceberg type name: string, long, boolean, timestamptz, binary or decimal(P, S). A
+    `document` is a JSON object on the wire and its text in the table (type string).
     """
 
     name: str
@@ -148,7 +148,7 @@ class Column:
 
 @dataclass(frozen=True)
 class BronzeTable:
-    """One table that keeps an event, or that part of it which has `value` in the selecting column."""
+    """A table that keeps an event, or the part of it with `value` in the selecting column."""
 
     name: str
     doc: str

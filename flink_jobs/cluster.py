@@ -38,6 +38,7 @@ class Cluster:
     """The JobManager behind `settings.flink.rest_address`."""
 
     def __init__(self, settings: JobSettings) -> None:
+        """Nothing is asked yet."""
         self._settings = settings
         self._address = settings.flink.rest_address
 
@@ -150,9 +151,7 @@ class Cluster:
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
         try:
-            answer = httpx2.request(
-                method, f"http://{self._address}{path}", json=body, timeout=30
-            )
+            answer = httpx2.request(method, f"http://{self._address}{path}", json=body, timeout=30)
         except httpx2.TransportError as error:
             raise UnavailableError(
                 f"Flink does not answer at {self._address} ({error}); start the local stack "
@@ -168,5 +167,5 @@ def _cause(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Caused by: ")]
     plain = [line for line in lines if not line.startswith("at ")]
-    chosen = causes[-1].removeprefix("Caused by: ") if causes else (plain or ["no reason given"])[-1]
-    return chosen[:500]
+    chosen = causes[-1] if causes else (plain or ["no reason given"])[-1]
+    return chosen.removeprefix("Caused by: ")[:500]

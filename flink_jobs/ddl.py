@@ -94,7 +94,13 @@ def source(event: type[Event], kafka: KafkaSettings, flink: FlinkSettings, group
     """
     stream = event.stream
     time = f"`{stream.time}`"
-    ahead = f"{time} > `_ingested_at` + INTERVAL '{flink.future_tolerance_seconds:.3f}' SECOND(3, 3)"
+    ahead = f"{time} > `_ingested_at` + {_seconds(flink.future_tolerance_seconds)}"
+    zone = "TIMESTAMP_LTZ(3)"
+    clamped = (
+        f"CASE WHEN {time} IS NULL OR {ahead} THEN TO_TIMESTAMP_LTZ(0, 3)"
+        f" ELSE CAST({time} AS {zone}) END"
+    )
+    watermark = f"`_rowtime` - {_seconds(flink.watermark_delay_seconds)}"
     body = [f"`{column.name}` {flink_type(column)}" for column in columns(event)]
     body += [
         "`_event_us` BIGINT",
@@ -104,13 +110,11 @@ def source(event: type[Event], kafka: KafkaSettings, flink: FlinkSettings, group
         "`_key` BYTES",
         "`_kafka_partition` INT METADATA FROM 'partition' VIRTUAL",
         "`_kafka_offset` BIGINT METADATA FROM 'offset' VIRTUAL",
-        "`_ingested_at` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL",
+        f"`_ingested_at` {zone} METADATA FROM 'timestamp' VIRTUAL",
         f"`_from_future` AS {ahead}",
-        f"`_rowtime` AS CASE WHEN {time} IS NULL OR {ahead}"
-        f" THEN TO_TIMESTAMP_LTZ(0, 3) ELSE CAST({time} AS TIMESTAMP_LTZ(3)) END",
+        f"`_rowtime` AS {clamped}",
         "`_arrival` AS PROCTIME()",
-        "WATERMARK FOR `_rowtime` AS `_rowtime`"
-        f" - INTERVAL '{flink.watermark_delay_seconds:.3f}' SECOND(3, 3)",
+        f"WATERMARK FOR `_rowtime` AS {watermark}",
     ]
     given = {
         "connector": "kafka",
@@ -129,7 +133,7 @@ def source(event: type[Event], kafka: KafkaSettings, flink: FlinkSettings, group
 
 
 def topic_sink(event: type[Event], kafka: KafkaSettings) -> str:
-    """The topic of an event that Flink makes, as a sink; decimals and times are text on the wire."""
+    """The topic of an event that Flink makes, as a sink; decimals and times become text."""
     stream = event.stream
     body = [
         f"`{c.name}` {'STRING' if c.type.startswith(('decimal', 'timestamptz')) else flink_type(c)}"
@@ -184,6 +188,10 @@ def catalog(settings: CatalogSettings) -> str:
             "jdbc.password": settings.password.get_secret_value(),
         }
     return f"CREATE CATALOG `{settings.name}` WITH (\n  {options(given)}\n)"
+
+
+def _seconds(value: float) -> str:
+    return f"INTERVAL '{value:.3f}' SECOND(3, 3)"
 
 
 def _create(name: str, body: list[str], given: Mapping[str, str]) -> str:

@@ -46,7 +46,7 @@ class Job:
                     "lake": lake,
                     "tolerance": f"{settings.flink.future_tolerance_seconds:g}",
                     "all_rejected": "\nUNION ALL ".join(
-                        f"SELECT * FROM rejected_{ddl.snake(event)}" for event in self.events
+                        f"TABLE rejected_{ddl.snake(event)}" for event in self.events
                     ),
                     **self.values(),
                 },
@@ -76,7 +76,7 @@ class Job:
 
 
 def split(text: str) -> list[str]:
-    """The statements of a SQL text, without comments; each ends with a semicolon at a line's end."""
+    """The statements of a SQL text, without comments; a semicolon ends one at a line's end."""
     bare = re.sub(r"^\s*--.*\n", "", text, flags=re.MULTILINE)
     return [part.strip() for part in re.split(r";\s*(?:\n|$)", bare) if part.strip()]
 
