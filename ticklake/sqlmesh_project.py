@@ -1,4 +1,4 @@
-"""SQLMesh's project in `sqlmesh/`, opened quietly: its environment, its log, its faults as one line."""
+"""SQLMesh's project in `sqlmesh/`, opened quietly: environment, log, faults as one line."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ _STATE_DATABASE = "sqlmesh"
 _UNREACHABLE = {"OperationalError", "TrinoConnectionError", "ConnectionError", "HttpError"}
 # From the tables' metadata: the same of the column itself would read all of it.
 _FIRST_ARRIVAL = " UNION ALL ".join(
-    f'SELECT min(data._ingested_at.min) FROM bronze."{table}$partitions"'
+    f'SELECT min(data._ingested_at.min) FROM bronze."{table}$partitions"'  # noqa: S608 - ours
     for table in ("raw_trades", "late_trades", "feed_heartbeats")
 )
 
@@ -179,8 +179,9 @@ class Project:
         """Models that differ from what is deployed; all of them before the first plan."""
         from sqlmesh.core.context_diff import ContextDiff  # noqa: PLC0415 - slow to import
 
-        difference: ContextDiff = self._context.plan_builder("prod", skip_tests=True).build(
-        ).context_diff
+        difference: ContextDiff = (
+            self._context.plan_builder("prod", skip_tests=True).build().context_diff
+        )
         if not difference.has_changes and not difference.is_new_environment:
             return []
         names = {s.name for s in difference.added} | set(difference.modified_snapshots)
@@ -200,7 +201,8 @@ class Project:
 
     def remake(self, models: list[str]) -> None:
         """Make models again from nothing, and all that is built on them."""
-        known = {model.name for model in self._context.models.values() if not model.kind.is_external}
+        own = self._context.models.values()
+        known = {model.name for model in own if not model.kind.is_external}
         if unknown := [name for name in models if name not in known]:
             raise TicklakeError(
                 f"there is no model {unknown[0]!r}; there are {', '.join(sorted(known))}"
@@ -210,7 +212,11 @@ class Project:
         )
 
     def run(
-        self, until: datetime | None = None, *, partial: bool = False, models: list[str] | None = None
+        self,
+        until: datetime | None = None,
+        *,
+        partial: bool = False,
+        models: list[str] | None = None,
     ) -> None:
         """Make what is missing; with `partial` up to `until` exactly, not to a whole interval.
 

@@ -15,7 +15,7 @@ from ticklake import queries
 from ticklake.settings import Settings
 from ticklake.sqlmesh_project import ModelRun, Project, opened
 
-# Driven by arrivals: they may go no farther than the stream is complete. All others follow the rest.
+# Driven by arrivals: they may go no farther than the stream is complete. Others wait for nothing.
 BARS = ["silver.market_bars_5s", "silver.market_bars"]
 
 
@@ -99,7 +99,7 @@ def _complete_through(settings: Settings) -> datetime | None:
 def _merge_late_trades(
     settings: Settings, project: Project, complete_through: datetime | None
 ) -> int:
-    """Before the models, so that the state tells what has been merged: all that came before its end.
+    """Before the models, so that the state tells what has been merged: all before its end.
 
     Were it after, a run that broke off between the two would leave trades behind for good.
     """
@@ -121,7 +121,7 @@ def _alone(file: Path) -> Iterator[None]:
         except BlockingIOError:
             lock.seek(0)
             raise UnavailableError(
-                f"another `ticklake transform` is running (pid {lock.read().strip() or 'unknown'}); "
+                f"another `ticklake transform` is running (pid {lock.read().strip() or '?'}); "
                 "wait for it to end"
             ) from None
         lock.truncate(0)
