@@ -65,6 +65,7 @@ def _rest(settings: CatalogSettings) -> Catalog:
         given["warehouse"] = settings.warehouse
     if secret := settings.password.get_secret_value():
         given["credential"] = f"{settings.user}:{secret}"
+        given["oauth2-server-uri"] = f"{settings.uri.rstrip('/')}/v1/oauth/tokens"
     return RestCatalog(settings.name, **given)
 
 

@@ -1,6 +1,7 @@
 """`ticklake apply`: topics, tables and views as they are declared."""
 
 import json
+from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,8 +40,7 @@ def apply(
     settings = load()
     declared = tables()
     topic_changes = kafka.plan(settings.kafka)
-    with faults(settings.catalog):
-        catalog = connect(settings.catalog)
+    with faults(settings.catalog), closing(connect(settings.catalog)) as catalog:
         table_changes = lake.plan(catalog, declared)
     view_changes = views.plan(settings)
     changes = [*topic_changes, *table_changes, *view_changes]
@@ -52,7 +52,7 @@ def apply(
     if dry_run or not changes:
         return
     kafka.apply(settings.kafka, topic_changes)
-    with faults(settings.catalog):
+    with faults(settings.catalog), closing(connect(settings.catalog)) as catalog:
         lake.apply(catalog, declared, table_changes)
     views.apply(settings, view_changes)
     console.step(f"applied {len(changes)} changes")
