@@ -34,7 +34,7 @@ class Instrument:
     step: Decimal
     trades: float = 8.0
     quotes: float = 2.0
-    volatility: float = 0.0004
+    volatility: float = 0.0001
 
 
 INSTRUMENTS = (
@@ -42,7 +42,7 @@ INSTRUMENTS = (
     Instrument("coinbase", "ETHUSD", 3_100, CENT),
     Instrument("coinbase", "SOLUSD", 142, CENT),
     Instrument("kraken", "BTCUSD", 61_005, Decimal("0.1"), trades=4),
-    Instrument("oanda", "EURUSD", 1.0842, Decimal("0.00001"), trades=3, quotes=4, volatility=5e-5),
+    Instrument("oanda", "EURUSD", 1.0842, Decimal("0.00001"), trades=3, quotes=4, volatility=2e-5),
 )
 
 
