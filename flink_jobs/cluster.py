@@ -113,16 +113,10 @@ class Cluster:
             raise TicklakeError(f"the savepoint of {name} failed: {cause}")
         return str(operation["location"])
 
-    def metric(self, found: ClusterJob, operator: str, name: str) -> int:
-        """The sum of a metric over the subtasks of the vertices whose name has `operator` in it."""
-        total = 0
-        for vertex in self._call("GET", f"/jobs/{found.id}")["vertices"]:
-            if operator in vertex["name"]:
-                rows = self._call(
-                    "GET", f"/jobs/{found.id}/vertices/{vertex['id']}/subtasks/metrics?get={name}"
-                )
-                total += sum(int(float(row["sum"])) for row in rows if row["id"] == name)
-        return total
+    def metric_of_job(self, found: ClusterJob, name: str) -> int:
+        """A whole-job metric such as numRestarts."""
+        rows = self._call("GET", f"/jobs/{found.id}/metrics?get={name}")
+        return int(float(rows[0]["value"]))
 
     def _await_running(self, found: ClusterJob, seconds: float = 60) -> ClusterJob:
         deadline = time.monotonic() + seconds

@@ -1,10 +1,12 @@
 """Flink DDL from the declaration: a topic as a source, a topic as a sink, the lake's catalog."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 
 from connectors.settings import KafkaSettings
 from connectors.stream import Column, Event, columns, table_column_names
+from connectors.words import event_name
 from flink_jobs.settings import FlinkSettings
 from iceberg_catalog.settings import CatalogSettings
 
@@ -30,15 +32,6 @@ def flink_type(column: Column) -> str:
     return _TYPES[column.type]
 
 
-def snake(event: type[Event]) -> str:
-    """The event's name in SQL, such as trade_execution."""
-    name = event.__name__
-    return "".join(
-        "_" + c.lower() if c.isupper() and i and not name[i - 1].isupper() else c.lower()
-        for i, c in enumerate(name)
-    )
-
-
 def quoted(names: list[str] | tuple[str, ...]) -> str:
     """A list of SQL identifiers, quoted."""
     return ", ".join(f"`{name}`" for name in names)
@@ -57,8 +50,7 @@ def options(given: Mapping[str, str]) -> str:
 def spec(event: type[Event]) -> str:
     """The declaration as the format `ticklake-event` reads it (EventSpec.java)."""
     stream = event.stream
-    fields = ("name", "type", "required", "default", "document", "allowed", "pattern")
-    fields += ("max_length", "above", "least", "most", "rounded")
+    fields = [field.name for field in dataclasses.fields(Column) if field.name != "doc"]
     kinds = {
         table.value: {
             "required": table.required,
@@ -129,7 +121,7 @@ def source(event: type[Event], kafka: KafkaSettings, flink: FlinkSettings, group
         "value.format": "ticklake-event",
         "value.ticklake-event.spec": spec(event),
     }
-    return _create(f"source_{snake(event)}", body, given)
+    return _create(f"source_{event_name(event)}", body, given)
 
 
 def topic_sink(event: type[Event], kafka: KafkaSettings) -> str:
@@ -151,7 +143,7 @@ def topic_sink(event: type[Event], kafka: KafkaSettings) -> str:
         "value.format": "json",
         "value.json.encode.ignore-null-fields": "true",
     }
-    return _create(f"topic_{snake(event)}", body, given)
+    return _create(f"topic_{event_name(event)}", body, given)
 
 
 def dead_letter_sink(event: type[Event], kafka: KafkaSettings) -> str:
@@ -171,7 +163,7 @@ def dead_letter_sink(event: type[Event], kafka: KafkaSettings) -> str:
         "value.fields-include": "EXCEPT_KEY",
         "value.format": "raw",
     }
-    return _create(f"dead_{snake(event)}", body, given)
+    return _create(f"dead_{event_name(event)}", body, given)
 
 
 def catalog(settings: CatalogSettings) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 
 from connectors.stream import Event
+from connectors.words import event_name
 from flink_jobs import ddl
 from flink_jobs.settings import JobSettings
 from iceberg_catalog.tables import NAMESPACE, Table, table, tables
@@ -46,7 +47,7 @@ class Job:
                     "lake": lake,
                     "tolerance": f"{settings.flink.future_tolerance_seconds:g}",
                     "all_rejected": "\nUNION ALL ".join(
-                        f"TABLE rejected_{ddl.snake(event)}" for event in self.events
+                        f"TABLE rejected_{event_name(event)}" for event in self.events
                     ),
                     **self.values(),
                 },
@@ -83,7 +84,7 @@ def split(text: str) -> list[str]:
 
 def _of(event: type[Event]) -> dict[str, str]:
     stream = event.stream
-    return {"event": ddl.snake(event), "topic": stream.topic or "", "time": stream.time}
+    return {"event": event_name(event), "topic": stream.topic or "", "time": stream.time}
 
 
 def _in(stored: Table) -> dict[str, str]:

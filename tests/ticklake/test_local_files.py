@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.errors import TicklakeError
-from ticklake.local import flink, java, postgres, trino
+from ticklake.local import flink, jars, java, postgres, trino
 from ticklake.settings import LocalSettings, Settings, load, password_file
 
 
@@ -78,7 +78,7 @@ def sources(tmp_path: Path) -> Path:
 @pytest.fixture
 def compiler(settings: Settings) -> list[Path]:
     """Eclipse's compiler, from the shared cache."""
-    return java.jars.ensure(settings.local, "compiler")["compiler"]
+    return jars.ensure(settings.local, "compiler")["compiler"]
 
 
 def test_the_same_sources_give_the_same_jar(

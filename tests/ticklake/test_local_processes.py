@@ -51,10 +51,10 @@ def test_start_and_stop(tmp_path: Path) -> None:
     found = processes.process_of(processes.recall(tmp_path, "thing"))
     assert found == started
     assert os.getsid(started.pid) == started.pid
-    assert processes.stop(tmp_path, "thing")
+    assert processes.stop(tmp_path, "thing") == "ended"
     assert not started.is_running()
     assert processes.recall(tmp_path, "thing") is None
-    assert not processes.stop(tmp_path, "thing")
+    assert processes.stop(tmp_path, "thing") == "absent"
 
 
 def test_stop_ends_the_whole_family(tmp_path: Path) -> None:
@@ -66,12 +66,11 @@ def test_stop_ends_the_whole_family(tmp_path: Path) -> None:
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
-def test_stop_kills_what_does_not_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_kills_what_does_not_listen(tmp_path: Path) -> None:
     """A request comes first, then a kill."""
-    monkeypatch.setattr(processes, "_TERM_SECONDS", 0.3)
     started = processes.start(server(tmp_path, STUBBORN), tmp_path)
     eventually(lambda: processes.tail(processes.log_file(tmp_path, "thing"), 1) == ["on"])
-    assert processes.stop(tmp_path, "thing")
+    assert processes.stop(tmp_path, "thing", patience_seconds=0.3) == "killed"
     assert not started.is_running()
 
 
@@ -86,7 +85,7 @@ def test_a_reused_pid_is_never_ended(tmp_path: Path) -> None:
             json.dumps({"pid": innocent.pid, "started": since - 60, "fingerprint": ""})
         )
         assert processes.process_of(processes.recall(tmp_path, "thing")) is None
-        assert not processes.stop(tmp_path, "thing")
+        assert processes.stop(tmp_path, "thing") == "absent"
         assert innocent.poll() is None
     finally:
         innocent.kill()

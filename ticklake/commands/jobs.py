@@ -37,10 +37,13 @@ def submit(
     savepoint a job reads its topics from the beginning.
     """
     from connectors.errors import TicklakeError  # noqa: PLC0415 - slow, not needed for --help
+    from flink_jobs.run import job  # noqa: PLC0415 - the same
     from flink_jobs.run import jobs as known  # noqa: PLC0415 - the same
     from ticklake.local.flink import client_environment  # noqa: PLC0415 - the same
     from ticklake.settings import load  # noqa: PLC0415 - the same
 
+    for name in names or []:
+        job(name)  # an unknown name is told before any server is asked
     cluster = _cluster()
     running = {j.name for j in cluster.jobs() if not j.ended}
     wanted = [name for name in known() if name not in running] if every else names or []
