@@ -42,6 +42,10 @@ class LocalSettings(BaseModel):
     )
     task_slots: int = Field(2, ge=1, description="managed memory is divided by the slots")
     trino_heap_mb: int = Field(1024, ge=512)
+    fast_start: bool = Field(
+        default=True,
+        description="keep Java's ahead-of-time caches: halves start-up, takes 350 MB of disk",
+    )
 
 
 class TrinoSettings(BaseModel):

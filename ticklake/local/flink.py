@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from connectors.errors import TicklakeError
-from ticklake.local import jars, jvm
+from ticklake.local import aot, jars, jvm
 from ticklake.local.ports import LOOPBACK, any_free, is_free
 from ticklake.local.processes import Port, Server, log_file, process_of, recall
 from ticklake.settings import LocalSettings, Settings
@@ -166,9 +166,12 @@ def _server(  # noqa: PLR0913 - the two servers differ in just these
     folder = local.home / "flink"
     memory, dynamic = _resources(local, parameters)
     log_config = conf / "log4j-console.properties"
+    # the jars' own places: the same for every home, so that homes share one cache
+    classpath = [jar.resolve() for jar in sorted(lib_dir(local).glob("*.jar"))]
     return Server(
         name=name,
         title=title,
+        passing_options=aot.options(local, name, classpath, (*options, *_OPENED)),
         command=(
             jvm.java(),
             *memory,
@@ -180,7 +183,7 @@ def _server(  # noqa: PLR0913 - the two servers differ in just these
             # only so that the web page shows the log
             f"-Dlog.file={log_file(local.home, name)}",
             "-cp",
-            jvm.classpath(sorted(lib_dir(local).glob("*.jar"))),
+            jvm.classpath(classpath),
             main,
             "--configDir",
             str(conf),

@@ -7,7 +7,7 @@ from base64 import urlsafe_b64encode
 from pathlib import Path
 
 from connectors.errors import TicklakeError
-from ticklake.local import jars, jvm
+from ticklake.local import aot, jars, jvm
 from ticklake.local.ports import LOOPBACK, answers
 from ticklake.local.processes import Port, Server
 from ticklake.settings import LocalSettings, Settings
@@ -48,26 +48,24 @@ def prepare(settings: Settings) -> Server:
     properties.write_text(_properties(local, data))
     log_config = folder / "log4j2.properties"
     log_config.write_text(_LOGGING)
+    classpath = jars.ensure(local, "kafka")["kafka"]
     common = (
         jvm.java(),
         *jvm.QUIET,
         jvm.temporary(folder),
-        f"-Dlog4j2.configurationFile={log_config}",
+        f"-Dlog4j2.configurationFile={log_config.as_uri()}",
         "-cp",
-        jvm.classpath(jars.ensure(local, "kafka")["kafka"]),
+        jvm.classpath(classpath),
     )
     if not (data / "meta.properties").exists():
         _format(common, properties)
-    heap = (
-        f"-Xmx{local.kafka_heap_mb}m",
-        f"-Xms{min(256, local.kafka_heap_mb)}m",
-        "-XX:+UseSerialGC",
-        "-XX:MaxMetaspaceSize=128m",
-    )
+    flags = ("-XX:+UseSerialGC", "-XX:MaxMetaspaceSize=128m")
+    heap = (f"-Xmx{local.kafka_heap_mb}m", f"-Xms{min(256, local.kafka_heap_mb)}m")
     return Server(
         name=NAME,
         title=TITLE,
-        command=(common[0], *heap, *common[1:], "kafka.Kafka", str(properties)),
+        passing_options=aot.options(local, NAME, classpath, flags),
+        command=(common[0], *heap, *flags, *common[1:], "kafka.Kafka", str(properties)),
         ready=lambda: _serves(local),
         cwd=folder,
         settled_by=(properties, log_config),

@@ -1,6 +1,7 @@
 """Find out before a start who holds a port."""
 
 import errno
+import random
 import socket
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from connectors.errors import TicklakeError
 from ticklake.local.processes import Port
 
 LOOPBACK = "127.0.0.1"
+_CHOSEN = (20_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,26 @@ def answers(port: int) -> bool:
 
 
 def any_free() -> int:
-    """A port that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing listens on right now.
+
+    It lies below the range from which systems number outgoing connections: one of those could
+    take the port while its server is being restarted.
+    """
+    while True:
+        port = random.randrange(*_CHOSEN)  # noqa: S311 - no secret
+        if is_free(port):
+            return port
 
 
 def holder(port: int) -> Holder:
-    """Who listens on the port."""
+    """Who listens on the port, or else who has a connection from it."""
     try:
         found = psutil.net_connections(kind="tcp")
     except psutil.AccessDenied:
         return Holder(None, "")
-    for connection in found:
-        if connection.status != psutil.CONN_LISTEN or connection.pid is None:
-            continue
-        if getattr(connection.laddr, "port", None) != port:
-            continue
+    held = [c for c in found if getattr(c.laddr, "port", None) == port and c.pid is not None]
+    held.sort(key=lambda c: c.status != psutil.CONN_LISTEN)
+    for connection in held:
         try:
             return Holder(connection.pid, psutil.Process(connection.pid).name())
         except psutil.NoSuchProcess:

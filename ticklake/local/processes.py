@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 
 from connectors.errors import TicklakeError, UnavailableError
 
 _POLL_SECONDS = 0.1
-_TERM_SECONDS = 20.0
 _KILL_SECONDS = 5.0
 _SAME_START_SECONDS = 1.5
 _LOG_LIMIT_BYTES = 64 << 20
@@ -48,6 +47,8 @@ class Server:
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
+    passing_options: tuple[str, ...] = ()
+    """JVM options that do not change what the server does."""
     patience_seconds: float = 90.0
     settled_by: tuple[Path, ...] = ()
     """Files whose content, with the command, makes this start the same as another."""
@@ -117,7 +118,7 @@ def start(server: Server, home: Path) -> psutil.Process:
         identity["extra_groups"] = []
     with log.open("ab") as output:
         child = subprocess.Popen(  # noqa: S603 - the command is made by this package
-            server.command,
+            (server.command[0], *server.passing_options, *server.command[1:]),
             cwd=server.cwd,
             env=dict(os.environ) | dict(server.env),
             stdin=subprocess.DEVNULL,
@@ -156,11 +157,24 @@ def wait_ready(server: Server, home: Path, given_up: Event) -> None:
             )
 
 
-def stop(home: Path, name: str, asking: signal.Signals = signal.SIGTERM) -> bool:
+def stop(
+    home: Path,
+    name: str,
+    asking: signal.Signals = signal.SIGTERM,
+    patience_seconds: float = 20,
+    family_seconds: float = 2,
+) -> Literal["absent", "ended", "killed"]:
     """End a server that this package started, with all that it started.
 
+    Args:
+        home: the stack's home.
+        name: the server.
+        asking: the signal on which it shuts down in order.
+        patience_seconds: after that it is killed.
+        family_seconds: after its end, what it started has that long.
+
     Returns:
-        Whether there was anything to end.
+        Whether it was there, and whether it ended when it was asked to.
 
     Raises:
         TicklakeError: it survived a kill.
@@ -168,10 +182,13 @@ def stop(home: Path, name: str, asking: signal.Signals = signal.SIGTERM) -> bool
     process = process_of(recall(home, name))
     if process is None:
         _record(home, name).unlink(missing_ok=True)
-        return False
+        return "absent"
     family = [process, *_descendants(process)]
     _signal(process, asking)
-    left = _wait_gone(family, _TERM_SECONDS)
+    ended = not _wait_gone([process], patience_seconds)
+    # also what it started while it ended, and what lost its parent
+    family += _session(process.pid)
+    left = _wait_gone(family, family_seconds if ended else 0)
     for member in left:
         _signal(member, signal.SIGKILL)
     if stuck := _wait_gone(left, _KILL_SECONDS):
@@ -179,18 +196,15 @@ def stop(home: Path, name: str, asking: signal.Signals = signal.SIGTERM) -> bool
             f"{name} (pid {stuck[0].pid}) does not end; end it by hand, then run the command again"
         )
     _record(home, name).unlink(missing_ok=True)
-    return True
+    return "killed" if left else "ended"
 
 
 def resident_mb(process: psutil.Process) -> float:
-    """Memory of the process and what it started, in MB; shared pages count once each."""
-    total = 0
-    for member in (process, *_descendants(process)):
-        try:
-            total += member.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total / 1e6
+    """Memory of the process and what it started, in MB.
+
+    Where the system tells, a page that several share (PostgreSQL's buffers) counts once.
+    """
+    return sum(map(_resident, (process, *_descendants(process)))) / 1e6
 
 
 def tail(file: Path, lines: int) -> list[str]:
@@ -218,6 +232,16 @@ def _quote(home: Path, server: Server) -> str:
     return f": {said[:300]} (log: {log})"
 
 
+def _resident(process: psutil.Process) -> int:
+    try:
+        full = process.memory_full_info()
+        return int(getattr(full, "pss", full.rss))
+    except psutil.AccessDenied:
+        return process.memory_info().rss
+    except psutil.NoSuchProcess:
+        return 0
+
+
 def _record(home: Path, name: str) -> Path:
     return home / "run" / f"{name}.json"
 
@@ -231,6 +255,18 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    """All processes of the session that a server leads or led."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader:
+                found.append(process)
+        except ProcessLookupError:
+            continue
+    return found
 
 
 def _signal(process: psutil.Process, which: signal.Signals) -> None:

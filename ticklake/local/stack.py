@@ -15,9 +15,9 @@ from typing import Literal
 
 import psutil
 
-from connectors.errors import TicklakeError
+from connectors.errors import TicklakeError, UnavailableError
 from ticklake.console import step, warn
-from ticklake.local import flink, jars, java, jvm, kafka, postgres, trino
+from ticklake.local import aot, flink, jars, java, jvm, kafka, postgres, trino
 from ticklake.local.ports import require_free
 from ticklake.local.processes import (
     Port,
@@ -28,12 +28,16 @@ from ticklake.local.processes import (
     resident_mb,
     start,
     stop,
+    tail,
     wait_ready,
 )
 from ticklake.settings import LocalSettings, Settings
 
 _MINIMUM_FREE_BYTES = 2_000_000_000
 _MINIMUM_MEMORY_BYTES = 5_000_000_000
+# what Java says when it crashes itself, as it does on a damaged ahead-of-time cache
+_CRASH = "fatal error has been detected by the Java Runtime"
+_CRASH_LINES = 60
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -115,10 +119,21 @@ def down(settings: Settings) -> list[str]:
     with _one_at_a_time(home):
         with ThreadPoolExecutor(len(PARTS)) as pool:
             # the catalog's database last: the others write to it until they end
-            others = PARTS[1:]
-            ended = list(pool.map(lambda p: stop(home, p.name, p.stop_signal), others))
-        ended.insert(0, stop(home, PARTS[0].name, PARTS[0].stop_signal))
+            ended = list(pool.map(lambda part: _stop_one(home, part), PARTS[1:]))
+        ended.insert(0, _stop_one(home, PARTS[0]))
         return [part.title for part, did in zip(PARTS, ended, strict=True) if did]
+
+
+def _stop_one(home: Path, part: Part) -> bool:
+    process = process_of(recall(home, part.name))
+    output = aot.output_of(process) if process else None
+    if output is None:
+        return stop(home, part.name, part.stop_signal) != "absent"
+    step(f"{part.title} saves what makes its next start faster")
+    patience = aot.WRITING_SECONDS
+    outcome = stop(home, part.name, part.stop_signal, patience, family_seconds=patience)
+    aot.settle(output, whole=outcome == "ended")
+    return outcome != "absent"
 
 
 def status(settings: Settings) -> list[Status]:
@@ -188,7 +203,17 @@ def _start_one(
     if process_of(running) is None:
         began = time.monotonic()
         start(server, local.home)
-        wait_ready(server, local.home, given_up)
+        try:
+            wait_ready(server, local.home, given_up)
+        except UnavailableError:
+            log = tail(log_file(local.home, name), _CRASH_LINES)
+            crashed = any(_CRASH in line for line in log)
+            if not (crashed and aot.drop(server.passing_options)):
+                raise
+            step(f"{server.title} crashed on its start cache; starting without it")
+            server = prepare()
+            start(server, local.home)
+            wait_ready(server, local.home, given_up)
         if not given_up.is_set():
             step(f"{server.title} is up ({time.monotonic() - began:.1f} s)")
         return

@@ -10,7 +10,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from ticklake.console import step
-from ticklake.local import jars, jvm, postgres
+from ticklake.local import aot, jars, jvm, postgres
 from ticklake.local.ports import LOOPBACK
 from ticklake.local.processes import Port, Server
 from ticklake.settings import LocalSettings, Settings
@@ -77,22 +77,27 @@ def prepare(settings: Settings) -> Server:
     written = write_files(settings)
     folder = local.home / "trino"
     etc = folder / "etc"
+    flags = (
+        "-XX:+UseG1GC",
+        "-XX:G1HeapRegionSize=4M",
+        "-XX:+ExplicitGCInvokesConcurrent",
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-OmitStackTraceInFastThrow",
+        "-XX:ReservedCodeCacheSize=256M",
+        "-Djdk.attach.allowAttachSelf=true",
+        "-Dfile.encoding=UTF-8",
+        "--sun-misc-unsafe-memory-access=allow",
+        "--enable-native-access=ALL-UNNAMED",
+    )
+    classpath = sorted((program / "lib").glob("*.jar"))
     return Server(
         name=NAME,
         title=TITLE,
+        passing_options=aot.options(local, NAME, classpath, flags),
         command=(
             jvm.java(),
             f"-Xmx{local.trino_heap_mb}m",
-            "-XX:+UseG1GC",
-            "-XX:G1HeapRegionSize=4M",
-            "-XX:+ExplicitGCInvokesConcurrent",
-            "-XX:+ExitOnOutOfMemoryError",
-            "-XX:-OmitStackTraceInFastThrow",
-            "-XX:ReservedCodeCacheSize=256M",
-            "-Djdk.attach.allowAttachSelf=true",
-            "-Dfile.encoding=UTF-8",
-            "--sun-misc-unsafe-memory-access=allow",
-            "--enable-native-access=ALL-UNNAMED",
+            *flags,
             *jvm.QUIET,
             jvm.temporary(folder),
             "-Dnode.environment=local",
@@ -105,7 +110,7 @@ def prepare(settings: Settings) -> Server:
             f"-Dplugin.dir={program / 'plugin'}",
             f"-Dcatalog.config-dir={etc / 'catalog'}",
             "-cp",
-            str(program / "lib" / "*"),
+            jvm.classpath(classpath),
             "io.trino.server.TrinoServer",
         ),
         ready=lambda: _serves(local),
