@@ -65,8 +65,8 @@ def plan(settings: KafkaSettings) -> list[Change]:
     Raises:
         UnavailableError: the broker does not answer.
     """
-    with _admin(settings) as admin:
-        present = _present(admin)
+    with admin(settings) as client:
+        present = _present(client)
         return [
             change
             for topic in topics(settings)
@@ -86,15 +86,15 @@ def apply(settings: KafkaSettings, changes: Iterable[Change]) -> None:
     if not changes:
         return
     targets = {change.target for change in changes}
-    with _admin(settings) as admin:
-        present = _present(admin)
+    with admin(settings) as client:
+        present = _present(client)
         wanted = [topic for topic in topics(settings) if _target(topic) in targets]
         new = [topic for topic in wanted if topic.name not in present]
         if new:
-            admin.create_topics({t.name: _creation(t) for t in new}, wait_for_metadata=True)
+            client.create_topics({t.name: _creation(t) for t in new}, wait_for_metadata=True)
         for topic in wanted:
             if topic.name in present:
-                _alter(admin, topic, present[topic.name])
+                _alter(client, topic, present[topic.name])
 
 
 class Publisher:
@@ -365,7 +365,8 @@ def _target(topic: Topic) -> str:
 
 
 @contextmanager
-def _admin(settings: KafkaSettings) -> Iterator[Any]:
+def admin(settings: KafkaSettings) -> Iterator[Any]:
+    """The admin client, closed on the way out; every fault is an UnavailableError."""
     with _faults(settings):
         admin = KafkaAdminClient(
             bootstrap_servers=settings.bootstrap_servers, bootstrap_timeout_ms=_CONNECT_MS

@@ -158,6 +158,8 @@ def dead_letter_sink(event: type[Event], kafka: KafkaSettings) -> str:
         "topic": f"{event.stream.topic}.dlq",
         "properties.bootstrap.servers": kafka.bootstrap_servers,
         "sink.delivery-guarantee": "at-least-once",
+        # The largest record allowed, its key and the reason in the headers.
+        "properties.max.request.size": str(2 * _LARGEST_RECORD),
         "key.format": "raw",
         "key.fields": "record_key",
         "value.fields-include": "EXCEPT_KEY",

@@ -32,12 +32,16 @@ class Job:
     makes: tuple[type[Event], ...] = ()
     dedup_hours: float | None = None
 
+    @property
+    def group(self) -> str:
+        """The consumer group under which its checkpoints commit offsets to the broker."""
+        return f"ticklake-{self.name}"
+
     def statements(self, settings: JobSettings) -> list[str]:
         """DDL, views and INSERTs in the order in which they are to be run."""
-        group = f"ticklake-{self.name}"
         lake = f"`{settings.catalog.name}`.`{NAMESPACE}`"
         found = [ddl.catalog(settings.catalog)]
-        found += [ddl.source(e, settings.kafka, settings.flink, group) for e in self.events]
+        found += [ddl.source(e, settings.kafka, settings.flink, self.group) for e in self.events]
         found += [ddl.topic_sink(event, settings.kafka) for event in self.makes]
         found += [ddl.dead_letter_sink(event, settings.kafka) for event in self.events]
         for file in (f"{self.name}.sql", "dead_letters.sql"):

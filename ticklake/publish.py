@@ -161,14 +161,22 @@ class Sender:
     def _beat(self, at: datetime) -> None:
         self.beats += clock_beats(self._publisher, min(at, self._clock.now()))
 
-    def close(self, found: Checked, flink: FlinkSettings) -> None:
+    def close(self, found: Checked, flink: FlinkSettings, read: Callable[[], bool]) -> bool:
         """Let every window of the file close, and let the lake know that it is complete.
 
-        One heartbeat to each partition moves event time past the last window. A second, a
-        checkpoint later, settles the commit of the first (see views/stream_progress.sql).
+        One heartbeat to each partition moves event time past the last window. A second, when a
+        checkpoint holds the first, settles its commit (see views/stream_progress.sql).
+
+        Args:
+            found: the file that was sent.
+            flink: tells how far the watermark is behind.
+            read: waits until a checkpoint holds all that was sent; False if none comes.
+
+        Returns:
+            Whether checkpoints hold both; False says that no job reads the topic.
         """
         if found.newest is None:
-            return
+            return True
         clock = self._clock
         delay = timedelta(seconds=flink.watermark_delay_seconds)
         target = found.newest + _WINDOW + delay + _MARGIN
@@ -176,8 +184,10 @@ class Sender:
         if timedelta(0) < ahead <= _LONGEST_WAIT:
             # A heartbeat ahead of the broker's clock would be a dead letter.
             clock.sleep(ahead.total_seconds())
-        self._beat(target)
-        self._publisher.flush()
-        clock.sleep(flink.checkpoint_seconds + _MARGIN.total_seconds())
-        self._beat(target + timedelta(milliseconds=1))
-        self._publisher.flush()
+        for moment in (target, target + timedelta(milliseconds=1)):
+            self._beat(moment)
+            self._publisher.flush()
+            if not read():
+                return False
+        clock.sleep(_MARGIN.total_seconds())  # the commit follows its checkpoint at once
+        return True

@@ -21,9 +21,10 @@ from pyiceberg.table import Table
 
 from connectors.events import Tick
 from connectors.kafka import Publisher, clock_beats
+from connectors.progress import await_read
 from connectors.sources.simulated import CENT, Instrument, Plan, Sent, simulate
 from flink_jobs.cluster import Cluster
-from flink_jobs.settings import FlinkSettings
+from flink_jobs.run import job
 from iceberg_catalog.catalog import connect
 from ticklake.publish import Clock, Sender, checked
 from ticklake.settings import Settings
@@ -61,7 +62,11 @@ def publish(settings: Settings, file: Path) -> int:
     with checked(file, "tick") as found, Publisher(settings.kafka) as publisher:
         sender = Sender(publisher, None, clock)
         count = list(sender.send(found))[-1]
-        sender.close(found, settings.flink)
+        assert sender.close(
+            found,
+            settings.flink,
+            lambda: await_read(settings.kafka, job("ticks").group, Tick.stream.topic or "", 120),
+        )
     return count
 
 
@@ -179,7 +184,7 @@ def market(tape: Path, stack: Settings, query: Query) -> list[Sent]:
             publisher.send_raw(record.topic, record.key, record.value)
         publisher.flush()
         newest = max(r.event.timestamp for r in sent if isinstance(r.event, Tick))
-        close_windows(publisher, newest, stack.flink)
+        close_windows(stack, publisher, newest)
     trades = sum(r.intent == "good" and is_trade(r) for r in sent)
     await_count(
         query, "SELECT count(*) FROM bronze.raw_trades WHERE source_provider = 'sim'", trades
@@ -193,13 +198,13 @@ def market(tape: Path, stack: Settings, query: Query) -> list[Sent]:
     return sent
 
 
-def close_windows(publisher: Publisher, newest: datetime, flink: FlinkSettings) -> None:
-    """Heartbeats behind the newest tick, and again after a checkpoint."""
-    clock_beats(publisher, newest + timedelta(seconds=6 + flink.watermark_delay_seconds))
-    publisher.flush()
-    time.sleep(flink.checkpoint_seconds + 1)
-    clock_beats(publisher, newest + timedelta(seconds=7 + flink.watermark_delay_seconds))
-    publisher.flush()
+def close_windows(settings: Settings, publisher: Publisher, newest: datetime) -> None:
+    """Heartbeats behind the newest tick, and again when a checkpoint holds the first."""
+    behind = timedelta(seconds=6 + settings.flink.watermark_delay_seconds)
+    for moment in (newest + behind, newest + behind + timedelta(seconds=1)):
+        clock_beats(publisher, moment)
+        publisher.flush()
+        assert await_read(settings.kafka, job("ticks").group, Tick.stream.topic or "", 120)
 
 
 def is_trade(record: Sent) -> bool:

@@ -24,6 +24,12 @@ class World:
     records: list[tuple[float, int | None, Tick]] = field(default_factory=list)
     elapsed: float = 0.0
     flushed: int = 0
+    reads: int = 0
+
+    def read(self) -> bool:
+        """A job that reads at once."""
+        self.reads += 1
+        return True
 
     def clock(self) -> Clock:
         """Its clock."""
@@ -133,7 +139,7 @@ def test_what_was_checked_is_what_is_sent(tmp_path: Path, world: World) -> None:
 def test_an_empty_file_is_no_fault(tmp_path: Path, world: World) -> None:
     """It has no times, and closing it sends nothing."""
     with checked(ticks(tmp_path), "tick", world.clock()) as found:
-        send(world, found).close(found, FlinkSettings())
+        send(world, found).close(found, FlinkSettings(), world.read)
 
     assert (found.count, found.first, found.last) == (0, None, None)
     assert not world.records
@@ -163,19 +169,19 @@ def test_closing_passes_the_last_window(tmp_path: Path, world: World) -> None:
     """A heartbeat behind the last window and the watermark's delay, another a checkpoint later."""
     flink = FlinkSettings(checkpoint_seconds=5, watermark_delay_seconds=2)
     with checked(ticks(tmp_path, 0, 10), "tick", world.clock()) as found:
-        send(world, found).close(found, flink)
+        send(world, found).close(found, flink, world.read)
 
     target = START + timedelta(seconds=10 + 5 + 2 + 1)
     assert [(0, target), (1, target)] == world.beats()[:2]
     assert [(p, target + timedelta(milliseconds=1)) for p in (0, 1)] == world.beats()[2:]
-    assert world.elapsed == 6
+    assert world.reads == 2
 
 
 def test_closing_waits_rather_than_being_ahead_of_the_clock(tmp_path: Path, world: World) -> None:
     """A heartbeat ahead of the broker's clock would be a dead letter."""
     world.now = START + timedelta(seconds=10)
     with checked(ticks(tmp_path, 0, 10), "tick", world.clock()) as found:
-        send(world, found).close(found, FlinkSettings(watermark_delay_seconds=2))
+        send(world, found).close(found, FlinkSettings(watermark_delay_seconds=2), world.read)
 
     assert START + timedelta(seconds=18) == world.beats()[0][1]
     assert all(at <= world.now for _, at in world.beats())
@@ -184,7 +190,7 @@ def test_closing_waits_rather_than_being_ahead_of_the_clock(tmp_path: Path, worl
 def test_a_time_in_the_far_future_does_not_close_by_it(tmp_path: Path, world: World) -> None:
     """One broken time must not move event time for all."""
     with checked(ticks(tmp_path, 0, 10_000_000), "tick", world.clock()) as found:
-        send(world, found).close(found, FlinkSettings(watermark_delay_seconds=2))
+        send(world, found).close(found, FlinkSettings(watermark_delay_seconds=2), world.read)
 
     assert START + timedelta(seconds=8) == world.beats()[0][1]
 
@@ -196,3 +202,12 @@ def test_progress_ends_at_the_count(tmp_path: Path, world: World, size: int) -> 
         counts: Iterator[int] = Sender(world, None, world.clock()).send(found)  # type: ignore[arg-type]
 
         assert size == list(counts)[-1]
+
+
+def test_closing_says_when_no_job_reads(tmp_path: Path, world: World) -> None:
+    """The second heartbeat waits for a checkpoint that holds the first."""
+    with checked(ticks(tmp_path, 0), "tick", world.clock()) as found:
+        closed = send(world, found).close(found, FlinkSettings(), lambda: False)
+
+    assert not closed
+    assert len(world.beats()) == 2  # one to each partition

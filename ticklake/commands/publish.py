@@ -45,6 +45,8 @@ def publish(
     from connectors.events import Tick  # noqa: PLC0415 - the same
     from connectors.kafka import Publisher  # noqa: PLC0415 - the same
     from connectors.ndjson import event_type  # noqa: PLC0415 - the same
+    from connectors.progress import await_read  # noqa: PLC0415 - the same
+    from flink_jobs.run import job  # noqa: PLC0415 - the same
     from ticklake.publish import Clock, Published, Sender, checked  # noqa: PLC0415 - the same
     from ticklake.settings import load  # noqa: PLC0415 - the same
 
@@ -52,6 +54,10 @@ def publish(
     began = clock.monotonic()
     if final and event_type(event) is not Tick:
         raise TicklakeError(f"--final closes the windows of ticks; {event} has no windows")
+
+    def read() -> bool:
+        return await_read(settings.kafka, job("ticks").group, Tick.stream.topic or "")
+
     with checked(file, event) as found:
         begun = clock.monotonic()
         with Publisher(settings.kafka) as publisher:
@@ -75,7 +81,11 @@ def publish(
             )
             if final:
                 console.step("closing the last windows")
-                sender.close(found, settings.flink)
+                if not sender.close(found, settings.flink, read):
+                    console.warn(
+                        "no checkpoint has read it yet: `ticklake jobs` tells whether ticks runs; "
+                        "the windows close when it has come so far"
+                    )
     done = replace(done, clock_beats=sender.beats)
     if as_json:
         typer.echo(json.dumps(asdict(done), default=lambda value: value.isoformat(), indent=2))

@@ -1,0 +1,124 @@
+"""A real lake for tests of SQL: PostgreSQL and Trino on free ports, bronze as it is declared."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event
+
+import pytest
+
+from iceberg_catalog.apply import apply, plan
+from iceberg_catalog.catalog import connect
+from iceberg_catalog.tables import tables
+from ticklake import queries
+from ticklake.local import postgres, processes, trino
+from ticklake.local.ports import any_free
+from ticklake.settings import LocalSettings, Settings, load
+from ticklake.transform import Report, transform
+
+
+@dataclass(frozen=True)
+class Trade:
+    """A trade as the stream would have stored it."""
+
+    event_id: str
+    arrived: datetime
+    timestamp: datetime
+    price: str
+    size: str = "1"
+    pair: str = "BTCUSD"
+    trade_id: str | None = None
+    source: str = "coinbase"
+
+
+@dataclass(frozen=True)
+class Lake:
+    """What a test may do with the lake."""
+
+    settings: Settings
+
+    trade: type[Trade] = Trade
+
+    def ask(self, statement: str) -> list[list[object]]:
+        """Rows of one statement."""
+        return queries.run(self.settings, statement).rows
+
+    def store(self, *trades: Trade, table: str = "raw_trades") -> None:
+        """Append trades, as one commit for each thousand of them."""
+        for begin in range(0, len(trades), 1000):
+            rows = ", ".join(_row(t, n) for n, t in enumerate(trades[begin : begin + 1000], begin))
+            self.ask(
+                f"INSERT INTO bronze.{table} (event_id, source_provider, asset_pair, timestamp, "
+                "price, size, trade_id, is_mock, _kafka_partition, _kafka_offset, _ingested_at) "
+                f"VALUES {rows}"
+            )
+
+    def complete_through(self, moment: datetime | None) -> None:
+        """Say how far the stream is complete, in place of the view over Flink's commits."""
+        value = f"timestamp '{_text(moment)}'" if moment else "NULL"
+        self.ask(
+            "CREATE OR REPLACE VIEW bronze.stream_progress AS SELECT "
+            f"CAST({value} AS timestamp(6) with time zone) AS complete_through, 4 AS partitions"
+        )
+
+    def transform(self, moment: datetime, *, now: bool = False) -> Report:
+        """Transform as if it were `moment`, and the stream complete up to it."""
+        self.complete_through(moment)
+        return transform(self.settings, now=now, at=moment)
+
+
+def _text(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+
+
+def _row(trade: Trade, offset: int) -> str:
+    trade_id = f"'{trade.trade_id}'" if trade.trade_id else "NULL"
+    return (
+        f"('{trade.event_id}', '{trade.source}', '{trade.pair}', "
+        f"timestamp '{_text(trade.timestamp)}', decimal '{trade.price}', decimal '{trade.size}', "
+        f"{trade_id}, false, 0, {offset}, timestamp '{_text(trade.arrived)}')"
+    )
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """PostgreSQL and Trino; nothing of them is left behind."""
+    local = LocalSettings(
+        home=tmp_path_factory.mktemp("lake") / "home",
+        postgres_port=any_free(),
+        trino_port=any_free(),
+    )
+    local.home.mkdir()
+    settings = load(local=local)
+    trino.ensure_unpacked(settings.local)
+    postgres.ensure_password(settings.local)
+    settings = load(local=local)
+    started: list[tuple[str, Callable[[], processes.Server]]] = [
+        (postgres.NAME, lambda: postgres.prepare(settings)),
+        (trino.NAME, lambda: trino.prepare(settings)),
+    ]
+    try:
+        for name, prepare in started:
+            server = prepare()
+            processes.start(server, settings.local.home)
+            processes.wait_ready(server, settings.local.home, Event())
+            if name == postgres.NAME:
+                postgres.finish(settings)
+        yield settings
+    finally:
+        processes.stop(settings.local.home, trino.NAME)
+        processes.stop(settings.local.home, postgres.NAME, postgres.STOP_SIGNAL)
+
+
+@pytest.fixture
+def lake(servers: Settings) -> Lake:
+    """An empty lake with the declared bronze tables, and SQLMesh without a memory."""
+    with postgres.connect(servers.local, "ticklake") as connection:
+        connection.execute("TRUNCATE iceberg_tables, iceberg_namespace_properties")
+    with postgres.connect(servers.local, "postgres") as connection:
+        connection.execute("DROP DATABASE IF EXISTS sqlmesh WITH (FORCE)")
+        connection.execute("CREATE DATABASE sqlmesh")
+    with closing(connect(servers.catalog)) as catalog:
+        apply(catalog, tables(), plan(catalog, tables()))
+    return Lake(servers)
