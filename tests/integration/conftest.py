@@ -23,8 +23,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     settings = temporary_settings(tmp_path_factory.mktemp("stack"))
     with running_stack(settings) as running:
         kafka.apply(running.kafka, kafka.plan(running.kafka))
-        catalog = connect(running.catalog)
-        lake.apply(catalog, tables(), lake.plan(catalog, tables()))
+        with connect(running.catalog) as catalog:
+            lake.apply(catalog, tables(), lake.plan(catalog, tables()))
         views.apply(running, views.plan(running))
         cluster = cluster_of(running)
         for name in jobs():

@@ -231,7 +231,7 @@ def test_every_bar_equals_a_recomputation_from_what_was_sent(
         {
             "source_provider": [t.source_provider for t in ticks],
             "asset_pair": [t.asset_pair for t in ticks],
-            "at": pa.array([t.timestamp for t in ticks], pa.timestamp("us", "UTC")),
+            "moment": pa.array([t.timestamp for t in ticks], pa.timestamp("us", "UTC")),
             "price": pa.array([t.price for t in ticks], pa.decimal128(18, 8)),
             "size": pa.array([t.size for t in ticks], pa.decimal128(18, 8)),
             "seq": [t.venue_sequence for t in ticks],
@@ -244,13 +244,14 @@ def test_every_bar_equals_a_recomputation_from_what_was_sent(
         oracle.register("ledger", ledger)
         expected = oracle.sql(
             """
-            SELECT source_provider, asset_pair, epoch(time_bucket(INTERVAL 5 SECOND, at))::BIGINT,
-              arg_min(price, (at, seq)) FILTER (kind = 'trade'), max(price), min(price),
-              arg_max(price, (at, seq)) FILTER (kind = 'trade'), coalesce(sum(size), 0),
-              count(*) FILTER (kind = 'trade'),
-              arg_min(trade_id, (at, seq)) FILTER (kind = 'trade'),
-              arg_max(trade_id, (at, seq)) FILTER (kind = 'trade'),
-              count(*) FILTER (kind = 'heartbeat')
+            SELECT source_provider, asset_pair,
+              CAST(epoch(time_bucket(INTERVAL 5 SECOND, moment)) AS BIGINT),
+              arg_min(price, (moment, seq)) FILTER (WHERE kind = 'trade'), max(price), min(price),
+              arg_max(price, (moment, seq)) FILTER (WHERE kind = 'trade'), coalesce(sum(size), 0),
+              count(*) FILTER (WHERE kind = 'trade'),
+              arg_min(trade_id, (moment, seq)) FILTER (WHERE kind = 'trade'),
+              arg_max(trade_id, (moment, seq)) FILTER (WHERE kind = 'trade'),
+              count(*) FILTER (WHERE kind = 'heartbeat')
             FROM ledger GROUP BY ALL ORDER BY ALL"""
         ).fetchall()
 
@@ -330,20 +331,17 @@ def test_trino_pyiceberg_and_duckdb_read_the_same_rows(
     tape: Path, stack: Settings, query: Query, table: tuple[str, str], order: str
 ) -> None:
     """Three readers, one answer; DuckDB reads the data and delete files itself."""
-    stored = connect(stack.catalog).load_table(table)
-    names = [f.name for f in stored.schema().fields if str(f.field_type) != "timestamptz"]
-    columns = ", ".join(f'"{name}"' for name in names)
-
-    by_trino = [
-        tuple(r) for r in query(f"SELECT {columns} FROM {'.'.join(table)} ORDER BY {order}")
-    ]
-    with duckdb.connect() as reader:
+    with connect(stack.catalog) as catalog, duckdb.connect() as reader:
+        stored = catalog.load_table(table)
+        names = [f.name for f in stored.schema().fields if str(f.field_type) != "timestamptz"]
+        columns = ", ".join(f'"{name}"' for name in names)
+        by_trino = query(f"SELECT {columns} FROM {'.'.join(table)} ORDER BY {order}")
         reader.register("by_pyiceberg", stored.scan().to_arrow())
         by_pyiceberg = reader.sql(f"SELECT {columns} FROM by_pyiceberg ORDER BY {order}").fetchall()
         by_duckdb = read_files(reader, stored, f"SELECT {columns} FROM live ORDER BY {order}")
 
-    assert by_trino == by_pyiceberg
-    assert by_trino == by_duckdb
+    assert by_pyiceberg == [tuple(row) for row in by_trino]
+    assert by_pyiceberg == by_duckdb
 
 
 def read_files(
