@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import time
+import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -146,7 +147,7 @@ def _verify(settings: Settings, contract: Contract, since: datetime | None) -> T
     began = time.monotonic()
     session = ContractVerificationSession.execute(
         contract_yaml_sources=[
-            ContractYamlSource.from_str(_text(settings, contract), str(contract.file))
+            ContractYamlSource.from_str(text(settings, contract), str(contract.file))
         ],
         data_source_yaml_sources=[DataSourceYamlSource.from_str(_data_source(settings))],
         variables={"since": f"{since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"} if since else {},
@@ -174,16 +175,16 @@ def _name(check: Any) -> str:  # noqa: ANN401 - the library's own
     return f"{check.column_name}: {check.type}" if check.column_name else str(name)
 
 
-def _text(settings: Settings, contract: Contract) -> str:
+def text(settings: Settings, contract: Contract) -> str:
     """The contract; it is written for a catalog named lake, which may be called otherwise."""
-    text = contract.file.read_text()
+    written = contract.file.read_text()
     if settings.catalog.name == "lake":
-        return text
+        return written
     catalog = settings.catalog.name
-    text = text.replace(_DECLARED_PREFIX, f"dataset: {_SOURCE}/{catalog}/")
+    written = written.replace(_DECLARED_PREFIX, f"dataset: {_SOURCE}/{catalog}/")
     for layer in LAYERS:
-        text = text.replace(f" lake.{layer}.", f' "{catalog}".{layer}.')
-    return text
+        written = written.replace(f" lake.{layer}.", f' "{catalog}".{layer}.')
+    return written
 
 
 def _data_source(settings: Settings) -> str:
@@ -216,7 +217,9 @@ def _soda_log(*, verbose: bool) -> Iterator[None]:
     soda_logger.propagate = False
     soda_logger.setLevel(logging.INFO)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Soda's own code; none is ours to act on
+            yield
     finally:
         soda_logger.removeHandler(handler)
         soda_logger.propagate = passed_on

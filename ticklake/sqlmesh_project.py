@@ -40,10 +40,14 @@ class ModelRun:
     rows: int | None
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def environment(settings: Settings, start: str | None = None) -> dict[str, str]:
     """What `sqlmesh/config.yaml` reads from the environment; it holds a secret.
 
     Variables of these names that are set already win, so a deployment can give its own.
+
+    Args:
+        settings: name the servers.
+        start: the day that intervals begin on; that of the first arrival, if not given.
 
     Raises:
         TicklakeError: it is not known where SQLMesh keeps its state.
@@ -61,8 +65,8 @@ def environment(settings: Settings) -> dict[str, str]:
     }
     named = {f"{_PREFIX}{name}": value for name, value in found.items()}
     named = {name: os.environ.get(name, value) for name, value in named.items()}
-    start = f"{_PREFIX}START"
-    named[start] = os.environ.get(start) or _first_day(settings)
+    begin = f"{_PREFIX}START"
+    named[begin] = start or os.environ.get(begin) or _first_day(settings)
     return named
 
 
@@ -96,12 +100,15 @@ def _first_day(settings: Settings) -> str:
 
 
 @contextmanager
-def opened(settings: Settings, told: Callable[[ModelRun], None]) -> Iterator["Project"]:
+def opened(
+    settings: Settings, told: Callable[[ModelRun], None], start: str | None = None
+) -> Iterator["Project"]:
     """The loaded project; what SQLMesh says goes to `<home>/logs/sqlmesh.log`.
 
     Args:
         settings: name the servers.
         told: called after each model.
+        start: the day that intervals begin on; that of the first arrival, if not given.
 
     Raises:
         TicklakeError: the project, a model or an audit is at fault.
@@ -109,7 +116,7 @@ def opened(settings: Settings, told: Callable[[ModelRun], None]) -> Iterator["Pr
     """
     if not (FOLDER / "config.yaml").is_file():
         raise TicklakeError(f"there is no SQLMesh project in {FOLDER}; run from a checkout")
-    given = environment(settings)
+    given = environment(settings, start)
     before = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
     # One process loads the few models as fast as several, and forks no threads away.
@@ -119,7 +126,11 @@ def opened(settings: Settings, told: Callable[[ModelRun], None]) -> Iterator["Pr
     try:
         with _logged_to(log), _one_line(log, failures), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of SQLMesh's own libraries; none is ours to act on
-            yield Project(_context(failures, told))
+            context = _context(failures, told)
+            try:
+                yield Project(context)
+            finally:
+                context.close()
     finally:
         for name, value in before.items():
             if value is None:
@@ -192,6 +203,16 @@ class Project:
             for name in names
             if name not in models or not models[name].kind.is_external
         ) or ["metadata"]
+
+    def columns(self) -> dict[str, dict[str, str]]:
+        """Columns and Trino types of each model."""
+        return {
+            model.name: {
+                column: kind.sql("trino").lower()
+                for column, kind in (model.columns_to_types or {}).items()
+            }
+            for model in self._context.models.values()
+        }
 
     def deploy(self, at: datetime | None) -> None:
         """Plan and apply what changed, and make what is missing up to the last whole interval."""

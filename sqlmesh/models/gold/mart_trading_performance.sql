@@ -1,18 +1,26 @@
 MODEL (
   name gold.mart_trading_performance,
   description 'How the desk traded, by day of the close (UTC) and pair; simulated trades are kept apart.',
-  -- FULL: drawdown runs over all trades of a pair, so a correction of an old trade changes every later day.
   kind FULL,
   partitioned_by (MONTH(day)),
-  physical_properties (
-    format_version = 2,
-    sorted_by = ARRAY['asset_pair', 'day']
-  ),
+  physical_properties (format_version = 2, sorted_by = ARRAY['asset_pair', 'day']),
   grain (day, asset_pair, is_mock),
   audits (
-    NOT_NULL(columns := (
-      day, asset_pair, is_mock, trades, wins, losses, win_rate, gross_profit, gross_loss, net_pnl, max_drawdown
-    )),
+    NOT_NULL(
+      columns := (
+        day,
+        asset_pair,
+        is_mock,
+        trades,
+        wins,
+        losses,
+        win_rate,
+        gross_profit,
+        gross_loss,
+        net_pnl,
+        max_drawdown
+      )
+    ),
     UNIQUE_COMBINATION_OF_COLUMNS(columns := (day, asset_pair, is_mock)),
     ACCEPTED_RANGE(column := win_rate, min_v := 0, max_v := 1),
     ACCEPTED_RANGE(column := trades, min_v := 1),
@@ -43,36 +51,59 @@ MODEL (
   )
 );
 
+/* FULL: drawdown runs over all trades of a pair, so a correction of an old trade changes every later day.
+   Sharpe ratio: W. F. Sharpe, The Sharpe Ratio, Journal of Portfolio Management, 1994, ex post, with a risk-free return
+   of 0. Per trade: a day's number of trades is no rate that a year could be made of; times the root of the trades in
+   a year it is annualised. */
 WITH ordered AS (
   SELECT
-    CAST(closed_at AS DATE) AS day,
-    asset_pair, is_mock, net_pnl, fees, return_pct, closed_at, platform, account, trade_id,
+    closed_at::DATE AS day,
+    asset_pair,
+    is_mock,
+    net_pnl,
+    fees,
+    return_pct,
+    closed_at,
+    platform,
+    account,
+    trade_id,
     SUM(net_pnl) OVER (
-      PARTITION BY asset_pair, is_mock ORDER BY closed_at, platform, account, trade_id
-      ROWS UNBOUNDED PRECEDING
+      PARTITION BY asset_pair, is_mock
+      ORDER BY closed_at, platform, account, trade_id
+      ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     ) AS equity
   FROM staging.stg_trade_outcomes
 ), falling AS (
+  /* The peak starts at 0: a first trade that loses is a fall. */
   SELECT
-    day, asset_pair, is_mock, net_pnl, fees, return_pct,
+    day,
+    asset_pair,
+    is_mock,
+    net_pnl,
+    fees,
+    return_pct,
     equity,
-    -- The peak starts at 0: a first trade that loses is a fall.
     GREATEST(
       MAX(equity) OVER (
-        PARTITION BY asset_pair, is_mock ORDER BY closed_at, platform, account, trade_id
-        ROWS UNBOUNDED PRECEDING
+        PARTITION BY asset_pair, is_mock
+        ORDER BY closed_at, platform, account, trade_id
+        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
       ),
       0
     ) - equity AS drawdown
   FROM ordered
 ), days AS (
   SELECT
-    day, asset_pair, is_mock,
+    day,
+    asset_pair,
+    is_mock,
     COUNT(*) AS trades,
     COUNT_IF(net_pnl > 0) AS wins,
     COUNT_IF(net_pnl < 0) AS losses,
-    COALESCE(SUM(net_pnl) FILTER (WHERE net_pnl > 0), 0)::DECIMAL(38, 16) AS gross_profit,
-    COALESCE(-SUM(net_pnl) FILTER (WHERE net_pnl < 0), 0)::DECIMAL(38, 16) AS gross_loss,
+    COALESCE(SUM(net_pnl) FILTER(WHERE
+      net_pnl > 0), 0)::DECIMAL(38, 16) AS gross_profit,
+    COALESCE(-SUM(net_pnl) FILTER(WHERE
+      net_pnl < 0), 0)::DECIMAL(38, 16) AS gross_loss,
     SUM(net_pnl)::DECIMAL(38, 16) AS net_pnl,
     SUM(fees)::DECIMAL(38, 8) AS fees,
     AVG(return_pct) AS average_return_pct,
@@ -81,7 +112,10 @@ WITH ordered AS (
     MAX(net_pnl) AS best_trade,
     MIN(net_pnl) AS worst_trade
   FROM falling
-  GROUP BY day, asset_pair, is_mock
+  GROUP BY
+    day,
+    asset_pair,
+    is_mock
 )
 SELECT
   day,
@@ -96,15 +130,18 @@ SELECT
   gross_profit::DOUBLE / NULLIF(gross_loss::DOUBLE, 0) AS profit_factor,
   net_pnl,
   fees,
-  (gross_profit / NULLIF(wins, 0))::DECIMAL(38, 16) AS average_win,
-  (gross_loss / NULLIF(losses, 0))::DECIMAL(38, 16) AS average_loss,
+  (
+    gross_profit / NULLIF(wins, 0)
+  )::DECIMAL(38, 16) AS average_win,
+  (
+    gross_loss / NULLIF(losses, 0)
+  )::DECIMAL(38, 16) AS average_loss,
   average_return_pct,
-  -- W. F. Sharpe, The Sharpe Ratio, Journal of Portfolio Management, 1994: the ex post ratio, with a risk-free return
-  -- of 0. Per trade: a day's number of trades is no rate that a year could be made of; times the root of the trades in
-  -- a year it is annualised.
   average_return_pct / NULLIF(return_deviation, 0) AS sharpe_ratio,
   SUM(net_pnl) OVER (
-    PARTITION BY asset_pair, is_mock ORDER BY day ROWS UNBOUNDED PRECEDING
+    PARTITION BY asset_pair, is_mock
+    ORDER BY day
+    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
   )::DECIMAL(38, 16) AS cumulative_net_pnl,
   max_drawdown,
   best_trade,

@@ -1,7 +1,6 @@
 MODEL (
   name silver.market_bars,
   description 'Bars of 1 and 5 minutes, added up from the bars of 5 seconds; corrected as those are.',
-  -- As in market_bars_5s, and driven by its known_through: bars that it wrote in this interval are made again, whole.
   kind INCREMENTAL_BY_UNIQUE_KEY (
     unique_key (source_provider, asset_pair, timeframe, bar_start),
     batch_size 2016,
@@ -41,14 +40,20 @@ MODEL (
     )
   ),
   partitioned_by (DAY(bar_start)),
-  physical_properties (
-    format_version = 2,
-    sorted_by = ARRAY['asset_pair', 'bar_start']
-  ),
+  physical_properties (format_version = 2, sorted_by = ARRAY['asset_pair', 'bar_start']),
   grain (source_provider, asset_pair, timeframe, bar_start),
   audits (
     NOT_NULL(
-      columns := (source_provider, asset_pair, timeframe, bar_start, bar_end, volume, trade_count, revision),
+      columns := (
+        source_provider,
+        asset_pair,
+        timeframe,
+        bar_start,
+        bar_end,
+        volume,
+        trade_count,
+        revision
+      ),
       condition := known_through >= @start_ts::TIMESTAMP(6) WITH TIME ZONE
     ),
     ACCEPTED_VALUES(column := timeframe, is_in := ('1m', '5m')),
@@ -85,34 +90,56 @@ MODEL (
   )
 );
 
+/* As in market_bars_5s, and driven by its known_through: bars that it wrote in this interval are made again, whole. */
 WITH timeframes AS (
-  SELECT timeframe, seconds
-  FROM (VALUES ('1m', 60), ('5m', 300)) AS t(timeframe, seconds)
+  SELECT
+    timeframe,
+    seconds
+  FROM (VALUES
+    ('1m', 60),
+    ('5m', 300)) AS t(timeframe, seconds)
 ), touched AS (
-  -- A bar of 5 minutes that closes now may hold windows written up to 5 minutes ago; one that is open is left out.
+  /* A bar of 5 minutes that closes now may hold windows written up to 5 minutes ago; one that is open is left out. */
   SELECT DISTINCT
-    w.source_provider, w.asset_pair, f.timeframe, f.seconds,
+    w.source_provider,
+    w.asset_pair,
+    f.timeframe,
+    f.seconds,
     @bar_start(w.window_start, f.seconds) AS bar_start
   FROM silver.market_bars_5s AS w
   CROSS JOIN timeframes AS f
-  WHERE w.known_through >= @start_ts::TIMESTAMP(6) WITH TIME ZONE - (300 + @early_seconds) * INTERVAL '1' SECOND
-    AND @bar_start(w.window_start, f.seconds) + (f.seconds + @grace_seconds) * INTERVAL '1' SECOND
-      <= @end_ts::TIMESTAMP(6) WITH TIME ZONE
+  WHERE
+    w.known_through >= @start_ts::TIMESTAMP(6) WITH TIME ZONE - (
+      300 + @early_seconds
+    ) * INTERVAL '1' SECOND
+    AND @bar_start(w.window_start, f.seconds) + (
+      f.seconds + @grace_seconds
+    ) * INTERVAL '1' SECOND <= @end_ts::TIMESTAMP(6) WITH TIME ZONE
 ), span AS (
-  SELECT MIN(bar_start) AS first_moment, MAX(bar_start) + INTERVAL '300' SECOND AS last_moment
+  SELECT
+    MIN(bar_start) AS first_moment,
+    MAX(bar_start) + INTERVAL '300' SECOND AS last_moment
   FROM touched
 ), added AS (
   SELECT
-    k.source_provider, k.asset_pair, k.timeframe, k.bar_start, k.seconds,
-    MIN_BY(w.open, w.window_start) FILTER (WHERE w.trade_count > 0) AS open,
+    k.source_provider,
+    k.asset_pair,
+    k.timeframe,
+    k.bar_start,
+    k.seconds,
+    MIN_BY(w.open, w.window_start) FILTER(WHERE
+      w.trade_count > 0) AS open,
     MAX(w.high) AS high,
     MIN(w.low) AS low,
-    MAX_BY(w.close, w.window_start) FILTER (WHERE w.trade_count > 0) AS close,
+    MAX_BY(w.close, w.window_start) FILTER(WHERE
+      w.trade_count > 0) AS close,
     SUM(w.volume) AS volume,
     SUM(w.notional) AS notional,
     SUM(w.trade_count) AS trade_count,
-    MIN_BY(w.first_trade_id, w.window_start) FILTER (WHERE w.trade_count > 0) AS first_trade_id,
-    MAX_BY(w.last_trade_id, w.window_start) FILTER (WHERE w.trade_count > 0) AS last_trade_id,
+    MIN_BY(w.first_trade_id, w.window_start) FILTER(WHERE
+      w.trade_count > 0) AS first_trade_id,
+    MAX_BY(w.last_trade_id, w.window_start) FILTER(WHERE
+      w.trade_count > 0) AS last_trade_id,
     SUM(w.heartbeat_count) AS heartbeat_count,
     COUNT(*) AS window_count,
     BOOL_OR(w.is_mock) AS is_mock,
@@ -124,14 +151,21 @@ WITH timeframes AS (
     ON w.source_provider = k.source_provider
     AND w.asset_pair = k.asset_pair
     AND @bar_start(w.window_start, k.seconds) = k.bar_start
-  GROUP BY k.source_provider, k.asset_pair, k.timeframe, k.bar_start, k.seconds
+  GROUP BY
+    k.source_provider,
+    k.asset_pair,
+    k.timeframe,
+    k.bar_start,
+    k.seconds
 )
 SELECT
   a.source_provider,
   a.asset_pair,
   a.timeframe,
   a.bar_start::TIMESTAMP(6) WITH TIME ZONE AS bar_start,
-  (a.bar_start + a.seconds * INTERVAL '1' SECOND)::TIMESTAMP(6) WITH TIME ZONE AS bar_end,
+  (
+    a.bar_start + a.seconds * INTERVAL '1' SECOND
+  )::TIMESTAMP(6) WITH TIME ZONE AS bar_end,
   a.open::DECIMAL(18, 8) AS open,
   a.high::DECIMAL(18, 8) AS high,
   a.low::DECIMAL(18, 8) AS low,

@@ -1,8 +1,6 @@
 MODEL (
   name silver.market_bars_5s,
   description 'Bars of 5 seconds from every trade that ever came, late ones too; a bar that changes counts its revision.',
-  -- By arrival, not by event time: a trade of last year that comes today corrects the bar of last year. One MERGE, so a
-  -- reader sees the old bars or the new ones, and a run that changes nothing writes nothing.
   kind INCREMENTAL_BY_UNIQUE_KEY (
     unique_key (source_provider, asset_pair, window_start),
     batch_size 2016,
@@ -40,17 +38,23 @@ MODEL (
     )
   ),
   partitioned_by (DAY(window_start)),
-  physical_properties (
-    format_version = 2,
-    sorted_by = ARRAY['asset_pair', 'window_start']
-  ),
+  physical_properties (format_version = 2, sorted_by = ARRAY['asset_pair', 'window_start']),
   grain (source_provider, asset_pair, window_start),
   signals (
-    bronze_complete()
+    BRONZE_COMPLETE()
   ),
   audits (
     NOT_NULL(
-      columns := (event_id, source_provider, asset_pair, window_start, window_end, volume, trade_count, revision),
+      columns := (
+        event_id,
+        source_provider,
+        asset_pair,
+        window_start,
+        window_end,
+        volume,
+        trade_count,
+        revision
+      ),
       condition := known_through >= @start_ts::TIMESTAMP(6) WITH TIME ZONE
     ),
     UNIQUE_COMBINATION_OF_COLUMNS(
@@ -85,43 +89,89 @@ MODEL (
   )
 );
 
+/* By arrival, not by event time: a trade of last year that comes today corrects the bar of last year. One MERGE, so a
+   reader sees the old bars or the new ones, and a run that changes nothing writes nothing. */
 WITH trades AS (
   SELECT
-    event_id, source_provider, asset_pair, "timestamp", price, size, trade_id, venue_sequence, is_mock,
-    _kafka_partition, _kafka_offset, _ingested_at
+    event_id,
+    source_provider,
+    asset_pair,
+    "timestamp",
+    price,
+    size,
+    trade_id,
+    venue_sequence,
+    is_mock,
+    _kafka_partition,
+    _kafka_offset,
+    _ingested_at
   FROM bronze.raw_trades
   UNION ALL
   SELECT
-    event_id, source_provider, asset_pair, "timestamp", price, size, trade_id, venue_sequence, is_mock,
-    _kafka_partition, _kafka_offset, _ingested_at
+    event_id,
+    source_provider,
+    asset_pair,
+    "timestamp",
+    price,
+    size,
+    trade_id,
+    venue_sequence,
+    is_mock,
+    _kafka_partition,
+    _kafka_offset,
+    _ingested_at
   FROM bronze.late_trades
 ), arrivals AS (
-  SELECT source_provider, asset_pair, "timestamp", _ingested_at
+  SELECT
+    source_provider,
+    asset_pair,
+    "timestamp",
+    _ingested_at
   FROM trades
   UNION ALL
-  SELECT source_provider, asset_pair, "timestamp", _ingested_at
+  SELECT
+    source_provider,
+    asset_pair,
+    "timestamp",
+    _ingested_at
   FROM bronze.feed_heartbeats
 ), touched AS (
-  -- Windows that something came for, and those that have closed since the last run. One that is still open is left out:
-  -- the run after its close finds it again, because the arrivals are read from @early_seconds before the interval.
-  SELECT DISTINCT source_provider, asset_pair, @window_start("timestamp") AS window_start
+  /* Windows that something came for, and those that have closed since the last run. One that is still open is left out:
+     the run after its close finds it again, because the arrivals are read from @early_seconds before the interval. */
+  SELECT DISTINCT
+    source_provider,
+    asset_pair,
+    @window_start("timestamp") AS window_start
   FROM arrivals
-  WHERE _ingested_at >= @start_ts::TIMESTAMP(6) WITH TIME ZONE - @early_seconds * INTERVAL '1' SECOND
+  WHERE
+    _ingested_at >= @start_ts::TIMESTAMP(6) WITH TIME ZONE - @early_seconds * INTERVAL '1' SECOND
     AND _ingested_at <= @end_ts::TIMESTAMP(6) WITH TIME ZONE
     AND source_provider <> 'clock'
-    AND @window_start("timestamp") + (5 + @grace_seconds) * INTERVAL '1' SECOND
-      <= @end_ts::TIMESTAMP(6) WITH TIME ZONE
+    AND @window_start("timestamp") + (
+      5 + @grace_seconds
+    ) * INTERVAL '1' SECOND <= @end_ts::TIMESTAMP(6) WITH TIME ZONE
 ), span AS (
-  -- As a range on the plain column it prunes the scans below to the days of the touched windows.
-  SELECT MIN(window_start) AS first_moment, MAX(window_start) + INTERVAL '5' SECOND AS last_moment
+  /* As a range on the plain column it prunes the scans below to the days of the touched windows. */
+  SELECT
+    MIN(window_start) AS first_moment,
+    MAX(window_start) + INTERVAL '5' SECOND AS last_moment
   FROM touched
 ), numbered AS (
   SELECT
-    t.event_id, t.source_provider, t.asset_pair, k.window_start, t."timestamp", t.price, t.size, t.trade_id,
-    t.is_mock, t._ingested_at,
+    t.event_id,
+    t.source_provider,
+    t.asset_pair,
+    k.window_start,
+    t."timestamp",
+    t.price,
+    t.size,
+    t.trade_id,
+    t.is_mock,
+    t._ingested_at,
     COALESCE(t.venue_sequence, TRY_CAST(t.trade_id AS BIGINT), t._kafka_offset) AS place,
     ROW_NUMBER() OVER (
-      PARTITION BY t.event_id ORDER BY t._ingested_at, t._kafka_partition, t._kafka_offset
+      PARTITION BY t.event_id
+      ORDER BY t._ingested_at, t._kafka_partition, t._kafka_offset
     ) AS nth
   FROM trades AS t
   JOIN span AS s
@@ -130,11 +180,14 @@ WITH trades AS (
     ON t.source_provider = k.source_provider
     AND t.asset_pair = k.asset_pair
     AND @window_start(t."timestamp") = k.window_start
-  WHERE t._ingested_at <= @end_ts::TIMESTAMP(6) WITH TIME ZONE
+  WHERE
+    t._ingested_at <= @end_ts::TIMESTAMP(6) WITH TIME ZONE
 ), traded AS (
-  -- First and last by event time, then the venue's order: the rule of the streaming job.
+  /* First and last by event time, then the venue's order: the rule of the streaming job. */
   SELECT
-    source_provider, asset_pair, window_start,
+    source_provider,
+    asset_pair,
+    window_start,
     MIN_BY(price, ROW("timestamp", place, price, COALESCE(trade_id, ''))) AS open,
     MAX(price) AS high,
     MIN(price) AS low,
@@ -147,11 +200,18 @@ WITH trades AS (
     BOOL_OR(is_mock) AS is_mock,
     MAX(_ingested_at) AS _ingested_at
   FROM numbered
-  WHERE nth = 1
-  GROUP BY source_provider, asset_pair, window_start
+  WHERE
+    nth = 1
+  GROUP BY
+    source_provider,
+    asset_pair,
+    window_start
 ), beats AS (
   SELECT
-    h.source_provider, h.asset_pair, k.window_start, h.event_id,
+    h.source_provider,
+    h.asset_pair,
+    k.window_start,
+    h.event_id,
     BOOL_OR(h.is_mock) AS is_mock,
     MIN(h._ingested_at) AS _ingested_at
   FROM bronze.feed_heartbeats AS h
@@ -161,24 +221,35 @@ WITH trades AS (
     ON h.source_provider = k.source_provider
     AND h.asset_pair = k.asset_pair
     AND @window_start(h."timestamp") = k.window_start
-  WHERE h._ingested_at <= @end_ts::TIMESTAMP(6) WITH TIME ZONE
-  GROUP BY h.source_provider, h.asset_pair, k.window_start, h.event_id
+  WHERE
+    h._ingested_at <= @end_ts::TIMESTAMP(6) WITH TIME ZONE
+  GROUP BY
+    h.source_provider,
+    h.asset_pair,
+    k.window_start,
+    h.event_id
 ), alive AS (
   SELECT
-    source_provider, asset_pair, window_start,
+    source_provider,
+    asset_pair,
+    window_start,
     COUNT(*) AS heartbeat_count,
     BOOL_OR(is_mock) AS is_mock,
     MAX(_ingested_at) AS _ingested_at
   FROM beats
-  GROUP BY source_provider, asset_pair, window_start
+  GROUP BY
+    source_provider,
+    asset_pair,
+    window_start
 )
 SELECT
-  k.source_provider || ':bar5s:' || k.asset_pair || ':'
-    || DATE_FORMAT(k.window_start, '%Y-%m-%dT%H:%i:%SZ') AS event_id,
+  k.source_provider || ':bar5s:' || k.asset_pair || ':' || DATE_FORMAT(k.window_start, '%Y-%m-%dT%TZ') AS event_id,
   k.source_provider,
   k.asset_pair,
   k.window_start::TIMESTAMP(6) WITH TIME ZONE AS window_start,
-  (k.window_start + INTERVAL '5' SECOND)::TIMESTAMP(6) WITH TIME ZONE AS window_end,
+  (
+    k.window_start + INTERVAL '5' SECOND
+  )::TIMESTAMP(6) WITH TIME ZONE AS window_end,
   t.open::DECIMAL(18, 8) AS open,
   t.high::DECIMAL(18, 8) AS high,
   t.low::DECIMAL(18, 8) AS low,

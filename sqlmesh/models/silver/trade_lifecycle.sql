@@ -1,20 +1,31 @@
 MODEL (
   name silver.trade_lifecycle,
   description 'One row per position, from the decision to the last step that is known.',
-  -- FULL: a decision may be rewritten and a fee may come later for any position, and there are thousands, not millions.
   kind FULL,
   partitioned_by (MONTH(first_step_at)),
-  physical_properties (
-    format_version = 2,
-    sorted_by = ARRAY['asset_pair', 'first_step_at']
-  ),
+  physical_properties (format_version = 2, sorted_by = ARRAY['asset_pair', 'first_step_at']),
   grain (platform, account, trade_id),
   audits (
-    NOT_NULL(columns := (
-      trade_id, account, platform, asset_pair, side, quantity, status, fees, net_pnl, first_step_at, last_step_at
-    )),
+    NOT_NULL(
+      columns := (
+        trade_id,
+        account,
+        platform,
+        asset_pair,
+        side,
+        quantity,
+        status,
+        fees,
+        net_pnl,
+        first_step_at,
+        last_step_at
+      )
+    ),
     UNIQUE_COMBINATION_OF_COLUMNS(columns := (platform, account, trade_id)),
-    ACCEPTED_VALUES(column := status, is_in := ('submitted', 'open', 'closed', 'cancelled', 'rejected')),
+    ACCEPTED_VALUES(
+      column := status,
+      is_in := ('submitted', 'open', 'closed', 'cancelled', 'rejected')
+    ),
     ACCEPTED_RANGE(column := decision_confidence, min_v := 0, max_v := 100)
   ),
   column_descriptions (
@@ -47,51 +58,96 @@ MODEL (
   )
 );
 
+/* FULL: a decision may be rewritten and a fee may come later for any position, and there are thousands, not millions. */
 WITH distinct_steps AS (
   SELECT
-    event_id, trade_id, decision_id, account, asset_pair, platform, order_type, side, quantity, entry_price, fee,
-    "timestamp", status, is_mock, _kafka_offset,
+    event_id,
+    trade_id,
+    decision_id,
+    account,
+    asset_pair,
+    platform,
+    order_type,
+    side,
+    quantity,
+    entry_price,
+    fee,
+    "timestamp",
+    status,
+    is_mock,
+    _kafka_offset,
     ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY _ingested_at, _kafka_partition, _kafka_offset) AS nth
   FROM bronze.raw_trade_executions
 ), steps AS (
-  -- Steps of equal time go in the order of a position's life.
+  /* Steps of equal time go in the order of a position's life. */
   SELECT
-    trade_id, decision_id, account, asset_pair, platform, order_type, side, quantity, entry_price, fee, "timestamp",
-    status, is_mock,
+    trade_id,
+    decision_id,
+    account,
+    asset_pair,
+    platform,
+    order_type,
+    side,
+    quantity,
+    entry_price,
+    fee,
+    "timestamp",
+    status,
+    is_mock,
     ROW_NUMBER() OVER (
       PARTITION BY platform, account, trade_id
-      ORDER BY
-        "timestamp" DESC,
-        CASE status WHEN 'submitted' THEN 0 WHEN 'open' THEN 1 ELSE 2 END DESC,
-        _kafka_offset DESC
+      ORDER BY "timestamp" DESC, CASE status WHEN 'submitted' THEN 0 WHEN 'open' THEN 1 ELSE 2 END DESC, _kafka_offset DESC
     ) AS newest
   FROM distinct_steps
-  WHERE nth = 1
+  WHERE
+    nth = 1
 ), positions AS (
   SELECT
-    platform, account, trade_id,
+    platform,
+    account,
+    trade_id,
     MAX(decision_id) AS decision_id,
-    MAX(asset_pair) FILTER (WHERE newest = 1) AS asset_pair,
-    MAX(order_type) FILTER (WHERE newest = 1) AS order_type,
-    MAX(side) FILTER (WHERE newest = 1) AS side,
-    MAX(quantity) FILTER (WHERE newest = 1) AS quantity,
-    MAX(entry_price) FILTER (WHERE newest = 1) AS entry_price,
-    MAX(status) FILTER (WHERE newest = 1) AS status,
-    MIN("timestamp") FILTER (WHERE status = 'submitted') AS submitted_at,
-    MIN("timestamp") FILTER (WHERE status = 'open') AS opened_at,
-    MAX("timestamp") FILTER (WHERE status = 'closed') AS closed_at,
-    MAX("timestamp") FILTER (WHERE status IN ('cancelled', 'rejected')) AS cancelled_at,
+    MAX(asset_pair) FILTER(WHERE
+      newest = 1) AS asset_pair,
+    MAX(order_type) FILTER(WHERE
+      newest = 1) AS order_type,
+    MAX(side) FILTER(WHERE
+      newest = 1) AS side,
+    MAX(quantity) FILTER(WHERE
+      newest = 1) AS quantity,
+    MAX(entry_price) FILTER(WHERE
+      newest = 1) AS entry_price,
+    MAX(status) FILTER(WHERE
+      newest = 1) AS status,
+    MIN("timestamp") FILTER(WHERE
+      status = 'submitted') AS submitted_at,
+    MIN("timestamp") FILTER(WHERE
+      status = 'open') AS opened_at,
+    MAX("timestamp") FILTER(WHERE
+      status = 'closed') AS closed_at,
+    MAX("timestamp") FILTER(WHERE
+      status IN ('cancelled', 'rejected')) AS cancelled_at,
     MIN("timestamp") AS first_step_at,
     MAX("timestamp") AS last_step_at,
     COUNT(*) AS step_count,
     COALESCE(SUM(fee), 0)::DECIMAL(38, 8) AS fees,
     BOOL_OR(is_mock) AS is_mock
   FROM steps
-  GROUP BY platform, account, trade_id
+  GROUP BY
+    platform,
+    account,
+    trade_id
 ), decisions AS (
-  -- What was known when the position began: later rewrites of the decision did not lead to it.
+  /* What was known when the position began: later rewrites of the decision did not lead to it. */
   SELECT
-    p.platform, p.account, p.trade_id, d.revision, d."timestamp", d.action, d.confidence, d.provider_name,
+    p.platform,
+    p.account,
+    p.trade_id,
+    d.revision,
+    d."timestamp",
+    d.action,
+    d.confidence,
+    d.provider_name,
     ROW_NUMBER() OVER (
       PARTITION BY p.platform, p.account, p.trade_id
       ORDER BY d.revision DESC, d."timestamp" DESC, d._ingested_at, d.event_id
@@ -129,6 +185,9 @@ SELECT
   p.is_mock
 FROM positions AS p
 LEFT JOIN decisions AS d
-  ON p.platform = d.platform AND p.account = d.account AND p.trade_id = d.trade_id AND d.newest = 1
+  ON p.platform = d.platform
+  AND p.account = d.account
+  AND p.trade_id = d.trade_id
+  AND d.newest = 1
 LEFT JOIN staging.stg_trade_outcomes AS o
   ON p.platform = o.platform AND p.account = o.account AND p.trade_id = o.trade_id

@@ -1,13 +1,25 @@
 MODEL (
   name staging.stg_trade_outcomes,
   description 'One row per closed position: what went in, what came out.',
-  -- A view: few rows, and a fill is seen at once.
   kind VIEW,
   grain (platform, account, trade_id),
   audits (
-    NOT_NULL(columns := (
-      trade_id, platform, account, asset_pair, side, quantity, entry_price, exit_price, gross_pnl, fees, net_pnl, closed_at
-    )),
+    NOT_NULL(
+      columns := (
+        trade_id,
+        platform,
+        account,
+        asset_pair,
+        side,
+        quantity,
+        entry_price,
+        exit_price,
+        gross_pnl,
+        fees,
+        net_pnl,
+        closed_at
+      )
+    ),
     UNIQUE_COMBINATION_OF_COLUMNS(columns := (platform, account, trade_id)),
     ACCEPTED_VALUES(column := side, is_in := ('long', 'short')),
     ACCEPTED_RANGE(column := quantity, min_v := 0),
@@ -35,43 +47,90 @@ MODEL (
   )
 );
 
+/* A view: few rows, and a fill is seen at once. */
 WITH steps AS (
   SELECT
-    event_id, trade_id, decision_id, account, asset_pair, platform, order_type, side, quantity, entry_price,
-    exit_price, fee, "timestamp", status, is_mock, _kafka_offset,
+    event_id,
+    trade_id,
+    decision_id,
+    account,
+    asset_pair,
+    platform,
+    order_type,
+    side,
+    quantity,
+    entry_price,
+    exit_price,
+    fee,
+    "timestamp",
+    status,
+    is_mock,
+    _kafka_offset,
     ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY _ingested_at, _kafka_partition, _kafka_offset) AS nth
   FROM bronze.raw_trade_executions
 ), positions AS (
   SELECT
-    platform, account, trade_id,
+    platform,
+    account,
+    trade_id,
     MAX(decision_id) AS decision_id,
     COALESCE(SUM(fee), 0)::DECIMAL(38, 8) AS fees,
-    MIN("timestamp") FILTER (WHERE status = 'open') AS opened_at,
+    MIN("timestamp") FILTER(WHERE
+      status = 'open') AS opened_at,
     BOOL_OR(is_mock) AS is_mock
   FROM steps
-  WHERE nth = 1
-  GROUP BY platform, account, trade_id
+  WHERE
+    nth = 1
+  GROUP BY
+    platform,
+    account,
+    trade_id
 ), closings AS (
-  -- A platform may report a close again, corrected: the newest word counts.
+  /* A platform may report a close again, corrected: the newest word counts. */
   SELECT
-    platform, account, trade_id, asset_pair, order_type, side, quantity, entry_price, exit_price, "timestamp",
+    platform,
+    account,
+    trade_id,
+    asset_pair,
+    order_type,
+    side,
+    quantity,
+    entry_price,
+    exit_price,
+    "timestamp",
     ROW_NUMBER() OVER (
-      PARTITION BY platform, account, trade_id ORDER BY "timestamp" DESC, _kafka_offset DESC
+      PARTITION BY platform, account, trade_id
+      ORDER BY "timestamp" DESC, _kafka_offset DESC
     ) AS newest
   FROM steps
-  WHERE nth = 1 AND status = 'closed' AND exit_price IS NOT NULL
+  WHERE
+    nth = 1 AND status = 'closed' AND NOT exit_price IS NULL
 ), priced AS (
   SELECT
-    c.platform, c.account, c.trade_id, c.asset_pair, c.order_type, c.side, c.quantity, c.entry_price, c.exit_price,
+    c.platform,
+    c.account,
+    c.trade_id,
+    c.asset_pair,
+    c.order_type,
+    c.side,
+    c.quantity,
+    c.entry_price,
+    c.exit_price,
     c."timestamp" AS closed_at,
-    p.decision_id, p.fees, p.is_mock,
+    p.decision_id,
+    p.fees,
+    p.is_mock,
     COALESCE(p.opened_at, c."timestamp") AS opened_at,
-    ((c.exit_price - c.entry_price) * c.quantity * CASE c.side WHEN 'BUY' THEN 1 ELSE -1 END)::DECIMAL(38, 16)
-      AS gross_pnl
+    (
+      (
+        c.exit_price - c.entry_price
+      ) * c.quantity * CASE c.side WHEN 'BUY' THEN 1 ELSE -1 END
+    )::DECIMAL(38, 16) AS gross_pnl
   FROM closings AS c
   JOIN positions AS p
     ON c.platform = p.platform AND c.account = p.account AND c.trade_id = p.trade_id
-  WHERE c.newest = 1
+  WHERE
+    c.newest = 1
 )
 SELECT
   trade_id,
@@ -86,10 +145,16 @@ SELECT
   exit_price,
   gross_pnl,
   fees,
-  (gross_pnl - fees)::DECIMAL(38, 16) AS net_pnl,
-  100 * (gross_pnl - fees)::DOUBLE / NULLIF((entry_price * quantity)::DOUBLE, 0) AS return_pct,
+  (
+    gross_pnl - fees
+  )::DECIMAL(38, 16) AS net_pnl,
+  100 * (
+    gross_pnl - fees
+  )::DOUBLE / NULLIF((
+    entry_price * quantity
+  )::DOUBLE, 0) AS return_pct,
   opened_at,
   closed_at,
-  DATE_DIFF('millisecond', opened_at, closed_at) / 1000::DOUBLE AS holding_seconds,
+  DATE_DIFF('MILLISECOND', opened_at, closed_at) / 1000::DOUBLE AS holding_seconds,
   is_mock
 FROM priced
