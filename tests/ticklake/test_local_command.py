@@ -81,3 +81,14 @@ def test_the_end_of_a_log(tmp_path: Path) -> None:
     (tmp_path / "logs" / "kafka.log").write_text("one\n[red]two[/red]\nthree\n")
     result = ticklake(tmp_path, "logs", "kafka", "-n", "2")
     assert result.stdout == "[red]two[/red]\nthree\n"
+
+
+def test_a_home_that_no_location_can_name_is_refused(tmp_path: Path) -> None:
+    """Before anything is made in it."""
+    home = tmp_path / "my lake"
+    home.mkdir()
+    result = ticklake(home, "up")
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    assert "TICKLAKE_LOCAL__HOME" in line
+    assert list(home.iterdir()) == []

@@ -184,16 +184,19 @@ def test_killed_servers_come_back_with_their_data(own: Settings) -> None:
 
 
 @pytest.mark.faults
-def test_one_killed_server_is_started_alone(own: Settings) -> None:
-    """The others keep their processes; Flink's two halves find each other again."""
-    before = pids(own)
-    psutil.Process(before[2]).kill()
-    while stack.status(own)[2].state != "dead":
+@pytest.mark.parametrize(
+    ("killed", "renewed"), [("jobmanager", {"jobmanager", "taskmanager"}), ("kafka", {"kafka"})]
+)
+def test_a_killed_server_is_started_again(own: Settings, killed: str, renewed: set[str]) -> None:
+    """The others keep their processes; a TaskManager is of no use without its JobManager."""
+    before = dict(zip(stack.NAMES, pids(own), strict=True))
+    psutil.Process(before[killed]).kill()
+    while {one.name for one in stack.status(own) if one.state == "dead"} != {killed}:
         time.sleep(0.1)
     stack.up(own)
-    after = pids(own)
-    assert after[2] != before[2]
-    assert [p for n, p in enumerate(after) if n != 2] == [p for n, p in enumerate(before) if n != 2]
+    after = dict(zip(stack.NAMES, pids(own), strict=True))
+    assert {name for name in stack.NAMES if after[name] != before[name]} == renewed
+    assert {one.state for one in stack.status(own)} == {"running"}
 
 
 def test_down_leaves_nothing_and_may_be_said_twice(own: Settings) -> None:

@@ -212,6 +212,8 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "taskmanager.bind-host": LOOPBACK,
         "taskmanager.memory.process.size": f"{local.taskmanager_mb}m",
         "taskmanager.numberOfTaskSlots": local.task_slots,
+        # a killed half is noticed after two beats that do not get through
+        "heartbeat.interval": "2 s",
         "rest.address": LOOPBACK,
         "rest.bind-address": LOOPBACK,
         "rest.port": local.flink_port,

@@ -3,6 +3,7 @@
 import errno
 import random
 import socket
+import time
 from dataclasses import dataclass
 
 import psutil
@@ -78,14 +79,23 @@ def holder(port: int) -> Holder:
     return Holder(None, "")
 
 
-def require_free(title: str, ports: tuple[Port, ...]) -> None:
+def require_free(title: str, ports: tuple[Port, ...], patience_seconds: float = 0) -> None:
     """Refuse a start that would fail on a taken port.
+
+    Args:
+        title: whose ports they are.
+        ports: what has to be free.
+        patience_seconds: how long their last holder may take to let go of them.
 
     Raises:
         TicklakeError: names the port, its holder and the setting that moves it.
     """
+    deadline = time.monotonic() + patience_seconds
     for port in ports:
-        if not is_free(port.number):
+        while not is_free(port.number):
+            if time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
             raise TicklakeError(
                 f"port {port.number} ({title}) is taken by {holder(port.number)}; free it or set "
                 f"TICKLAKE_LOCAL__{port.setting.upper()} to another port"

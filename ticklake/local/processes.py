@@ -282,7 +282,10 @@ def _gone(process: psutil.Process) -> bool:
         del _children[process.pid]
         return True
     try:
-        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+        # a killed process looks ended while threads of it still hold its ports
+        return not process.is_running() or (
+            process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+        )
     except psutil.NoSuchProcess:
         return True
 

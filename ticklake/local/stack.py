@@ -38,6 +38,7 @@ _MINIMUM_MEMORY_BYTES = 5_000_000_000
 # what Java says when it crashes itself, as it does on a damaged ahead-of-time cache
 _CRASH = "fatal error has been detected by the Java Runtime"
 _CRASH_LINES = 60
+_PORT_SECONDS = 10.0
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -60,6 +61,7 @@ PARTS = (
     Part(flink.TASKMANAGER, "Flink TaskManager", lambda _: (), lambda _: ""),
     Part(trino.NAME, trino.TITLE, trino.ports, trino.address),
 )
+_JOBMANAGER, _TASKMANAGER = PARTS[2:4]
 NAMES = tuple(part.name for part in PARTS)
 
 
@@ -86,17 +88,25 @@ def up(settings: Settings, extra_jars: Sequence[Path] = ()) -> None:
         extra_jars: more jars for Flink's lib folder.
 
     Raises:
-        TicklakeError: a port is taken, or there is too little disk or memory.
+        TicklakeError: a port is taken, there is too little disk or memory, or the home's path
+            cannot be part of a location.
         UnavailableError: a server does not start; the message quotes its log.
     """
     local = settings.local
+    _require_plain_path(local.home)
     local.home.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(local.home):
-        missing = [p for p in PARTS if process_of(recall(local.home, p.name)) is None]
+        missing = [part for part in PARTS if not _runs(local.home, part)]
+        if _JOBMANAGER in missing and _runs(local.home, _TASKMANAGER):
+            # its tasks are lost, and it would look for the old JobManager for 50 s more
+            _stop_one(local.home, _TASKMANAGER)
+            missing.append(_TASKMANAGER)
         if missing:
             _require_machine(local)
             for part in missing:
-                require_free(part.title, part.ports(local))
+                # one that was killed just now may still be letting go of its ports
+                died = recall(local.home, part.name) is not None
+                require_free(part.title, part.ports(local), _PORT_SECONDS if died else 0)
             jvm.java()
         # before the servers start: downloads may take minutes
         jars.ensure(local, "kafka", "flink", "compiler")
@@ -122,6 +132,10 @@ def down(settings: Settings) -> list[str]:
             ended = list(pool.map(lambda part: _stop_one(home, part), PARTS[1:]))
         ended.insert(0, _stop_one(home, PARTS[0]))
         return [part.title for part, did in zip(PARTS, ended, strict=True) if did]
+
+
+def _runs(home: Path, part: Part) -> bool:
+    return process_of(recall(home, part.name)) is not None
 
 
 def _stop_one(home: Path, part: Part) -> bool:
@@ -235,6 +249,15 @@ def _one_at_a_time(home: Path) -> Iterator[None]:
             step("waiting for another ticklake command on this stack")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _require_plain_path(home: Path) -> None:
+    """Engines disagree on whether `%20` in a table's location is a space."""
+    if home.as_uri() != f"file://{home}" or ":" in str(home):
+        raise TicklakeError(
+            f"the stack's home {str(home)!r} has a space or another character that locations of "
+            "tables cannot have; set TICKLAKE_LOCAL__HOME to another folder"
+        )
 
 
 def _require_machine(local: LocalSettings) -> None:
