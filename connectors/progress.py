@@ -4,6 +4,7 @@ import time
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
+from kafka.errors import CoordinatorNotAvailableError
 
 from connectors.kafka import admin
 from connectors.settings import KafkaSettings
@@ -24,8 +25,12 @@ def unread(settings: KafkaSettings, group: str, topic: str) -> int:
         (described,) = client.describe_topics([topic])
         places = [TopicPartition(topic, p["partition_index"]) for p in described["partitions"]]
         ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
-        read = client.list_group_offsets({group: places})[group]
-    return sum(ends[place].offset - max(read[place].offset, 0) for place in places)
+        try:
+            read = client.list_group_offsets({group: places})[group]
+        except CoordinatorNotAvailableError:
+            read = {}  # no group has ever committed on this broker
+    committed = {place: read[place].offset if place in read else 0 for place in places}
+    return sum(ends[place].offset - max(committed[place], 0) for place in places)
 
 
 def await_read(
