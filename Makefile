@@ -50,7 +50,7 @@ faults: $(READY) ## Kill servers and check that nothing is lost
 generate: $(READY) ## Rewrite the committed files that follow from the declaration
 	$(RUN)/python -m connectors.schemas
 	$(RUN)/python -m ticklake.external_models
-	$(RUN)/python -m flink_jobs.plans
+	$(RUN)/python -m ticklake.plans
 
 bench: $(READY) ## Events per CPU-second of the full job on a million ticks
 	$(RUN)/python benchmarks/full_job.py

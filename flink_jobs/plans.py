@@ -1,10 +1,11 @@
 """The plans of the jobs, committed so that a change of a plan is seen in review.
 
-`python -m flink_jobs.plans` writes them anew. Needs Flink's jars and Java, but no server: the lake
-is replaced by tables that swallow their rows.
+`python -m flink_jobs.plans FOLDER` writes them. Needs the environment of Flink's client (`python -m
+ticklake.plans` makes it), but no server: the lake is replaced by tables that swallow their rows.
 """
 
 import re
+import sys
 from pathlib import Path
 
 from connectors.settings import KafkaSettings
@@ -13,8 +14,6 @@ from flink_jobs.job import Job
 from flink_jobs.run import configuration, jobs
 from flink_jobs.settings import JobSettings
 from iceberg_catalog.tables import NAMESPACE, tables
-
-FOLDER = Path(__file__).parent / "plans"
 
 
 def explain(of: Job) -> str:
@@ -65,12 +64,12 @@ def explain(of: Job) -> str:
     )
 
 
-def main() -> None:
+def main(folder: Path) -> None:
     """Write every plan."""
-    FOLDER.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     for name, of in jobs().items():
-        (FOLDER / f"{name}.txt").write_text(explain(of))
+        (folder / f"{name}.txt").write_text(explain(of))
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))
