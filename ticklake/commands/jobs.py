@@ -44,11 +44,11 @@ def submit(
 
     for name in names or []:
         job(name)  # an unknown name is told before any server is asked
+    if not names and not every:
+        raise TicklakeError(f"name a job or say --all; the jobs are {', '.join(known())}")
     cluster = _cluster()
     running = {j.name for j in cluster.jobs() if not j.ended}
     wanted = [name for name in known() if name not in running] if every else names or []
-    if not wanted and not every:
-        raise TicklakeError(f"name a job or say --all; the jobs are {', '.join(known())}")
     for name in wanted:
         console.step(f"submitting {name}")
         found = cluster.submit(name, client_environment(load()), from_savepoint)
