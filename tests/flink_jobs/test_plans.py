@@ -17,7 +17,7 @@ COMMITTED = Path(__file__).parents[2] / "flink_jobs" / "plans"
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The plans as they are now."""
     folder = tmp_path_factory.mktemp("plans")
-    plans.write(temporary_settings(tmp_path_factory.mktemp("home")), folder)
+    plans.write(temporary_settings(), folder)
     return folder
 
 

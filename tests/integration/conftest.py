@@ -18,9 +18,9 @@ from ticklake.settings import Settings
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def stack() -> Iterator[Settings]:
     """PostgreSQL, Kafka, Flink and Trino on free ports; nothing was ever sent to them."""
-    settings = temporary_settings(tmp_path_factory.mktemp("stack"))
+    settings = temporary_settings()
     with running_stack(settings) as running:
         kafka.apply(running.kafka, kafka.plan(running.kafka))
         with connect(running.catalog) as catalog:

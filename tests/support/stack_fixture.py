@@ -1,5 +1,7 @@
 """A whole stack of real servers for integration tests: own folder, free ports."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +15,13 @@ from ticklake.settings import LocalSettings, Settings, load
 _PORTS = ("postgres_port", "kafka_port", "kafka_controller_port", "flink_port", "trino_port")
 
 
-def temporary_settings(tmp: Path, **local: object) -> Settings:
-    """Settings of a stack in `tmp` on ports that are free now.
+def temporary_settings(**local: object) -> Settings:
+    """Settings of a stack in a new folder on ports that are free now.
+
+    The folder is not pytest's: another run of pytest makes all of pytest's folders private to the
+    user, and as root PostgreSQL runs as another.
 
     Args:
-        tmp: an empty folder; the stack's home is made in it.
         local: more fields of `LocalSettings`.
 
     Returns:
@@ -26,7 +30,7 @@ def temporary_settings(tmp: Path, **local: object) -> Settings:
     ports: dict[str, int] = {}
     while len(set(ports.values())) < len(_PORTS):
         ports = {name: any_free() for name in _PORTS}
-    given = {"home": tmp / "home"} | ports | local
+    given = {"home": Path(tempfile.mkdtemp(prefix="ticklake-")) / "home"} | ports | local
     return load(local=LocalSettings.model_validate(given))
 
 
@@ -52,6 +56,7 @@ def running_stack(settings: Settings) -> Iterator[Settings]:
         assert not [pid for pid in pids if _alive(pid)]
         ports = [port for part in stack.PARTS for port in part.ports(settings.local)]
         assert all(is_free(port.number) for port in ports)
+    shutil.rmtree(settings.local.home.parent)  # after a fault it stays, for its logs
 
 
 def _alive(pid: int) -> bool:

@@ -29,9 +29,9 @@ START = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def settings() -> Iterator[Settings]:
     """A stack of its own without Flink, with topics, tables and views applied."""
-    given: Settings = stack_fixture.temporary_settings(tmp_path_factory.mktemp("lake"))
+    given: Settings = stack_fixture.temporary_settings()
     home = given.local.home
     try:
         for part in PARTS:

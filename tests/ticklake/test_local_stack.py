@@ -27,9 +27,9 @@ LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def own() -> Iterator[Settings]:
     """A stack of this module's own: its servers are killed here."""
-    settings = stack_fixture.temporary_settings(tmp_path_factory.mktemp("stack"))
+    settings = stack_fixture.temporary_settings()
     with stack_fixture.running_stack(settings) as running:
         yield running
 
