@@ -166,7 +166,7 @@ def _next_steps(settings: Settings) -> None:
     local = settings.local
     for text in (
         "",
-        f"Flink: {flink.address(local)}    Trino: {trino.address(local)}/ui/ (any user name)",
+        f"Flink: {flink.address(local)}    Trino: {trino.address(local)}/ui/",
         f"reports: {local.home / 'reports'}",
         "",
         "next:  . .venv/bin/activate",

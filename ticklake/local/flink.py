@@ -222,6 +222,8 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "io.tmp.dirs": str(folder / "tmp"),
         "web.tmpdir": str(folder / "web"),
         "web.cancel.enable": True,
+        # no upload of jars through the page: whoever can submit can run any code
+        "web.submit.enable": False,
         "state.backend.type": "rocksdb",
         "state.backend.rocksdb.localdir": str(folder / "rocksdb"),
         # almost every id is new: a filter answers "not there" without a read

@@ -54,6 +54,9 @@ def write_files(settings: Settings) -> list[Path]:
             "task.max-worker-threads": "4",
             "query.max-history": "50",
             "query.min-expire-age": "2m",
+            # the page opens without a question; it listens on loopback only
+            "web-ui.authentication.type": "fixed",
+            "web-ui.user": "ticklake",
         },
         "log.properties": {"io.trino": "WARN", "io.airlift": "WARN", "org": "WARN"},
         f"catalog/{settings.catalog.name}.properties": _lake(settings),
