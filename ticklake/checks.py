@@ -103,9 +103,10 @@ def run(
         UnavailableError: Trino does not answer at all.
     """
     queries.run(settings, "SELECT 1")
-    with _soda_log(verbose=verbose):
-        for contract in chosen:
-            yield _verify(settings, contract, since)
+    for contract in chosen:
+        with _quiet_soda(verbose=verbose):
+            report = _verify(settings, contract, since)
+        yield report
 
 
 def exit_code(reports: Sequence[TableReport]) -> int:
@@ -206,11 +207,10 @@ def _data_source(settings: Settings) -> str:
 
 
 @contextmanager
-def _soda_log(*, verbose: bool) -> Iterator[None]:
+def _quiet_soda(*, verbose: bool) -> Iterator[None]:
     """Telemetry off; Soda's log to nowhere, or to stderr."""
     os.environ["SODA_CORE_TELEMETRY_ENABLED"] = "false"
-    from soda_core.common.logging_constants import soda_logger  # noqa: PLC0415 - after that
-
+    soda_logger = logging.getLogger("soda")
     handler = logging.StreamHandler() if verbose else logging.NullHandler()
     level, passed_on = soda_logger.level, soda_logger.propagate
     soda_logger.addHandler(handler)

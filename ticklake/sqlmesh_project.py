@@ -204,6 +204,11 @@ class Project:
             if name not in models or not models[name].kind.is_external
         ) or ["metadata"]
 
+    def tables(self) -> list[str]:
+        """Models that are tables; a view shows what is new by itself."""
+        models = self._context.models.values()
+        return sorted(model.name for model in models if model.kind.is_materialized)
+
     def columns(self) -> dict[str, dict[str, str]]:
         """Columns and Trino types of each model."""
         return {
@@ -250,6 +255,7 @@ class Project:
             execution_time=until,
             ignore_cron=partial,
             select_models=models,
+            no_auto_upstream=models is not None,
             skip_janitor=True,
         )
         if status.is_failure:

@@ -87,8 +87,9 @@ def _run_now(project: Project, complete_through: datetime | None, moment: dateti
         whole = complete_through.microsecond // 1000 * 1000
         until = complete_through.replace(microsecond=whole)
         project.run(min(until, moment), partial=True, models=BARS)
-    # The signal holds the bars back here; what does not wait for the stream goes on.
-    project.run(moment, partial=True)
+    # What does not wait for the stream goes on to now.
+    others = [name for name in project.tables() if name not in BARS]
+    project.run(moment, partial=True, models=others)
 
 
 def _complete_through(settings: Settings) -> datetime | None:

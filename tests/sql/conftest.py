@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from threading import Event
 
 import pytest
@@ -26,10 +27,9 @@ class Trade:
     arrived: datetime
     timestamp: datetime
     price: str
-    size: str = "1"
-    pair: str = "BTCUSD"
-    trade_id: str | None = None
-    source: str = "coinbase"
+    size: str
+    pair: str
+    trade_id: str | None
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,32 @@ class Lake:
     """What a test may do with the lake."""
 
     settings: Settings
+    hour: datetime
+    pair: str
 
-    trade: type[Trade] = Trade
+    def at(self, minute: int, second: int = 0) -> datetime:
+        """A moment of this test's hour."""
+        return self.hour + timedelta(minutes=minute, seconds=second)
+
+    def trade(  # noqa: PLR0913 - a trade has as many
+        self,
+        name: str,
+        arrived: datetime,
+        timestamp: datetime,
+        price: str,
+        *,
+        size: str = "1",
+        number: str | None = None,
+    ) -> Trade:
+        """A trade of this test's pair; its id is of this test alone."""
+        return Trade(f"{self.pair}:{name}", arrived, timestamp, price, size, self.pair, number)
+
+    def bars(self) -> list[list[object]]:
+        """Windows of this test's pair: start, trades, open, close, revision."""
+        return self.ask(
+            "SELECT window_start, trade_count, open, close, revision FROM silver.market_bars_5s "
+            f"WHERE asset_pair = '{self.pair}' ORDER BY window_start"
+        )
 
     def ask(self, statement: str) -> list[list[object]]:
         """Rows of one statement."""
@@ -75,7 +99,7 @@ def _text(moment: datetime) -> str:
 def _row(trade: Trade, offset: int) -> str:
     trade_id = f"'{trade.trade_id}'" if trade.trade_id else "NULL"
     return (
-        f"('{trade.event_id}', '{trade.source}', '{trade.pair}', "
+        f"('{trade.event_id}', 'coinbase', '{trade.pair}', "
         f"timestamp '{_text(trade.timestamp)}', decimal '{trade.price}', decimal '{trade.size}', "
         f"{trade_id}, false, 0, {offset}, timestamp '{_text(trade.arrived)}')"
     )
@@ -111,14 +135,21 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         processes.stop(settings.local.home, postgres.NAME, postgres.STOP_SIGNAL)
 
 
-@pytest.fixture
-def lake(servers: Settings) -> Lake:
-    """An empty lake with the declared bronze tables, and SQLMesh without a memory."""
-    with postgres.connect(servers.local, "ticklake") as connection:
-        connection.execute("TRUNCATE iceberg_tables, iceberg_namespace_properties")
-    with postgres.connect(servers.local, "postgres") as connection:
-        connection.execute("DROP DATABASE IF EXISTS sqlmesh WITH (FORCE)")
-        connection.execute("CREATE DATABASE sqlmesh")
+@pytest.fixture(scope="session")
+def declared(servers: Settings) -> Settings:
+    """The declared bronze tables, with one trade of the day before: intervals begin there."""
     with closing(connect(servers.catalog)) as catalog:
         apply(catalog, tables(), plan(catalog, tables()))
-    return Lake(servers)
+    eve = Lake(servers, datetime(2026, 11, 23, 23, tzinfo=UTC), "EVE")
+    eve.store(eve.trade("first", eve.at(50), eve.at(50), "1"))
+    return servers
+
+
+_hours = count()
+
+
+@pytest.fixture
+def lake(declared: Settings) -> Lake:
+    """The lake, with an hour and a pair of the test's own: models are deployed only once."""
+    hour = next(_hours)
+    return Lake(declared, datetime(2026, 11, 24, tzinfo=UTC) + timedelta(hours=hour), f"PAIR{hour}")

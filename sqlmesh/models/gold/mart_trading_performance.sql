@@ -2,6 +2,7 @@ MODEL (
   name gold.mart_trading_performance,
   description 'How the desk traded, by day of the close (UTC) and pair; simulated trades are kept apart.',
   kind FULL,
+  cron '@hourly',
   partitioned_by (MONTH(day)),
   physical_properties (format_version = 2, sorted_by = ARRAY['asset_pair', 'day']),
   grain (day, asset_pair, is_mock),
@@ -51,7 +52,8 @@ MODEL (
   )
 );
 
-/* FULL: drawdown runs over all trades of a pair, so a correction of an old trade changes every later day.
+/* FULL: drawdown runs over all trades of a pair, so a correction of an old trade changes every later day, and a day whose
+   only trade was moved has to go. Hourly: each column's comment is a commit of its own whenever the table is replaced.
    Sharpe ratio: W. F. Sharpe, The Sharpe Ratio, Journal of Portfolio Management, 1994, ex post, with a risk-free return
    of 0. Per trade: a day's number of trades is no rate that a year could be made of; times the root of the trades in
    a year it is annualised. */

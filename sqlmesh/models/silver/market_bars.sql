@@ -56,7 +56,6 @@ MODEL (
       ),
       condition := known_through >= @start_ts::TIMESTAMP(6) WITH TIME ZONE
     ),
-    ACCEPTED_VALUES(column := timeframe, is_in := ('1m', '5m')),
     UNIQUE_COMBINATION_OF_COLUMNS(
       columns := (source_provider, asset_pair, timeframe, bar_start),
       condition := known_through >= @start_ts::TIMESTAMP(6) WITH TIME ZONE

@@ -1,7 +1,62 @@
 MODEL (
   name silver.trade_lifecycle,
   description 'One row per position, from the decision to the last step that is known.',
-  kind FULL,
+  kind INCREMENTAL_BY_UNIQUE_KEY (
+    unique_key (platform, account, trade_id),
+    batch_size 100000,
+    when_matched (
+      WHEN MATCHED AND (
+        @changed(
+          decision_id,
+          decision_revision,
+          decision_at,
+          decision_action,
+          decision_confidence,
+          decision_provider,
+          asset_pair,
+          order_type,
+          side,
+          quantity,
+          entry_price,
+          exit_price,
+          status,
+          submitted_at,
+          opened_at,
+          closed_at,
+          cancelled_at,
+          first_step_at,
+          last_step_at,
+          step_count,
+          fees,
+          net_pnl,
+          is_mock
+        )
+      ) THEN UPDATE SET
+        target.decision_id = source.decision_id,
+        target.decision_revision = source.decision_revision,
+        target.decision_at = source.decision_at,
+        target.decision_action = source.decision_action,
+        target.decision_confidence = source.decision_confidence,
+        target.decision_provider = source.decision_provider,
+        target.asset_pair = source.asset_pair,
+        target.order_type = source.order_type,
+        target.side = source.side,
+        target.quantity = source.quantity,
+        target.entry_price = source.entry_price,
+        target.exit_price = source.exit_price,
+        target.status = source.status,
+        target.submitted_at = source.submitted_at,
+        target.opened_at = source.opened_at,
+        target.closed_at = source.closed_at,
+        target.cancelled_at = source.cancelled_at,
+        target.first_step_at = source.first_step_at,
+        target.last_step_at = source.last_step_at,
+        target.step_count = source.step_count,
+        target.fees = source.fees,
+        target.net_pnl = source.net_pnl,
+        target.is_mock = source.is_mock
+    )
+  ),
   partitioned_by (MONTH(first_step_at)),
   physical_properties (format_version = 2, sorted_by = ARRAY['asset_pair', 'first_step_at']),
   grain (platform, account, trade_id),
@@ -58,7 +113,9 @@ MODEL (
   )
 );
 
-/* FULL: a decision may be rewritten and a fee may come later for any position, and there are thousands, not millions. */
+/* All positions are looked at and the changed ones are written: a decision may be rewritten and a fee may come later for
+   any position, and there are thousands, not millions. Not FULL: SQLMesh sets the comment of each column of a replaced
+   table in a commit of its own, some 26 of them in every run. */
 WITH distinct_steps AS (
   SELECT
     event_id,

@@ -28,7 +28,8 @@ MODEL (
   )
 );
 
-/* A view: the choice between providers is cheap, and a bar that comes later is seen at once. */
+/* A view: the choice between providers is cheap, and a bar that comes later is seen at once. Hourly is how often it is
+   audited (and made again, as SQLMesh does). */
 WITH published AS (
   SELECT
     event_id,

@@ -2,6 +2,7 @@ MODEL (
   name staging.stg_trade_outcomes,
   description 'One row per closed position: what went in, what came out.',
   kind VIEW,
+  cron '@hourly',
   grain (platform, account, trade_id),
   audits (
     NOT_NULL(
@@ -47,7 +48,7 @@ MODEL (
   )
 );
 
-/* A view: few rows, and a fill is seen at once. */
+/* A view: few rows, and a fill is seen at once. Hourly is how often it is audited (and made again, as SQLMesh does). */
 WITH steps AS (
   SELECT
     event_id,
