@@ -33,14 +33,12 @@ INSERT INTO ${lake}.feed_heartbeats
 SELECT ${feed_heartbeats} FROM seen WHERE `kind` = 'heartbeat';
 
 -- First and last go by event time, then the venue's order, never by arrival: MIN and MAX of one
--- text that begins with both and carries price and trade id behind them.
+-- text that begins with both and carries price and trade id behind them (Place.java).
+CREATE TEMPORARY FUNCTION place AS 'ticklake.flink.Place' LANGUAGE JAVA;
+
 CREATE TEMPORARY VIEW ordered AS
 SELECT `source_provider`, `asset_pair`, `price`, `size`, `is_mock`, `_ingested_at`, `_rowtime`,
-  LPAD(CAST(`_event_us` AS STRING), 16, '0')
-    || LPAD(CAST(COALESCE(
-         `venue_sequence`, TRY_CAST(`trade_id` AS BIGINT), `_kafka_offset`) AS STRING), 19, '0')
-    || LPAD(CAST(`price` AS STRING), 19, '0')
-    || COALESCE(`trade_id`, '') AS `place`
+  place(`_event_us`, `venue_sequence`, `trade_id`, `_kafka_offset`, `price`) AS `place`
 FROM seen
 WHERE `kind` <> 'quote' AND `source_provider` <> '${clock}' AND NOT `late`;
 
@@ -48,9 +46,9 @@ CREATE TEMPORARY VIEW bars AS
 SELECT `source_provider`, `asset_pair`,
   CAST(`window_start` AS TIMESTAMP_LTZ(3)) AS `window_start`,
   CAST(`window_end` AS TIMESTAMP_LTZ(3)) AS `window_end`,
-  CAST(SUBSTRING(`first_place` FROM 36 FOR 19) AS DECIMAL(18, 8)) AS `open`,
+  CAST(CAST(SUBSTRING(`first_place` FROM 36 FOR 19) AS BIGINT) * 0.00000001 AS DECIMAL(18, 8)) AS `open`,
   `high`, `low`,
-  CAST(SUBSTRING(`last_place` FROM 36 FOR 19) AS DECIMAL(18, 8)) AS `close`,
+  CAST(CAST(SUBSTRING(`last_place` FROM 36 FOR 19) AS BIGINT) * 0.00000001 AS DECIMAL(18, 8)) AS `close`,
   COALESCE(`volume`, CAST(0 AS DECIMAL(38, 8))) AS `volume`,
   CAST(`notional` / NULLIF(`volume`, 0) AS DECIMAL(18, 8)) AS `vwap`,
   `trade_count`,
