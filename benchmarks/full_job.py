@@ -120,7 +120,10 @@ def main() -> None:
     names = ("postgres_port", "kafka_port", "kafka_controller_port", "flink_port", "trino_port")
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
-        local = LocalSettings.model_validate({n: any_free() for n in names} | {"home": home})
+        local = LocalSettings.model_validate(
+            # without the ahead-of-time caches: a run that writes one is slower
+            {n: any_free() for n in names} | {"home": home, "fast_start": False}
+        )
         settings = load(local=local)
         try:
             stack.up(settings)
