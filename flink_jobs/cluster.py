@@ -12,6 +12,7 @@ import httpx2
 from pydantic import SecretStr
 
 from connectors.errors import TicklakeError, UnavailableError
+from flink_jobs import state
 from flink_jobs.run import job
 from flink_jobs.settings import JobSettings
 
@@ -64,7 +65,12 @@ class Cluster:
         raise TicklakeError(f"no job {name} runs; running are: {names}")
 
     def submit(
-        self, name: str, client: Mapping[str, str], savepoint: str | None = None
+        self,
+        name: str,
+        client: Mapping[str, str],
+        savepoint: str | None = None,
+        *,
+        resume: bool = True,
     ) -> ClusterJob:
         """Submit a job and wait until all of it runs.
 
@@ -72,6 +78,8 @@ class Cluster:
             name: one of `flink_jobs.run.jobs()`.
             client: environment of Flink's client: FLINK_HOME, FLINK_LIB_DIR and so on.
             savepoint: URI of a savepoint or retained checkpoint to resume from.
+            resume: without a savepoint, go on from the job's newest state if it has any. A start
+                from nothing reads the topics again, and what is stored is stored twice.
 
         Raises:
             TicklakeError: it runs already, there is no such job, or the plan is refused.
@@ -80,6 +88,8 @@ class Cluster:
         job(name)
         if any(j.name == name and not j.ended for j in self.jobs()):
             raise TicklakeError(f"job {name} runs already; stop it first: ticklake stop {name}")
+        if savepoint is None and resume:
+            savepoint = state.newest(self._settings.flink, name)
         command = [sys.executable, "-m", "flink_jobs.run", name]
         command += ["--from-savepoint", savepoint] if savepoint else []
         done = subprocess.run(  # noqa: S603 - our own module, the name is checked above
@@ -98,7 +108,7 @@ class Cluster:
         if not savepoint:
             self._call("PATCH", f"/jobs/{found.id}?mode=cancel")
             return None
-        target = f"{self._settings.flink.state_dir}/savepoints"
+        target = state.savepoints(self._settings.flink, name)
         trigger = self._call(
             "POST", f"/jobs/{found.id}/stop", {"drain": False, "targetDirectory": target}
         )["request-id"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import flink_jobs
 from connectors.errors import TicklakeError
+from flink_jobs import state
 from flink_jobs.job import Job
 from flink_jobs.settings import JobSettings
 
@@ -61,8 +62,8 @@ def configuration(of: Job, settings: JobSettings) -> dict[str, str]:
         "execution.checkpointing.tolerable-failed-checkpoints": "3",
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
         "execution.checkpointing.incremental": "true",
-        "execution.checkpointing.dir": f"{flink.state_dir}/checkpoints",
-        "execution.checkpointing.savepoint-dir": f"{flink.state_dir}/savepoints",
+        "execution.checkpointing.dir": state.checkpoints(flink, of.name),
+        "execution.checkpointing.savepoint-dir": state.savepoints(flink, of.name),
         "state.backend.type": "rocksdb",
         # Nearly every id is new: the filter answers "not there" without a read.
         "state.backend.rocksdb.use-bloom-filter": "true",

@@ -30,11 +30,18 @@ def submit(
     from_savepoint: Annotated[
         str | None, typer.Option(help="URI of a savepoint or retained checkpoint to go on from.")
     ] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option(
+            "--fresh", help="Read from the beginning; for empty tables, else rows double."
+        ),
+    ] = False,
 ) -> None:
     """Submit jobs to the cluster and wait until they run.
 
-    The cluster is the local one, or the one that TICKLAKE_FLINK__REST_ADDRESS names. Without a
-    savepoint a job reads its topics from the beginning.
+    The cluster is the local one, or the one that TICKLAKE_FLINK__REST_ADDRESS names. A job goes
+    on from its newest checkpoint or savepoint; one that never ran reads its topics from the
+    beginning.
     """
     from connectors.errors import TicklakeError  # noqa: PLC0415 - slow, not needed for --help
     from flink_jobs.run import job  # noqa: PLC0415 - the same
@@ -51,7 +58,7 @@ def submit(
     wanted = [name for name in known() if name not in running] if every else names or []
     for name in wanted:
         console.step(f"submitting {name}")
-        found = cluster.submit(name, client_environment(load()), from_savepoint)
+        found = cluster.submit(name, client_environment(load()), from_savepoint, resume=not fresh)
         console.step(f"{name} runs as {found.id}")
 
 
@@ -90,7 +97,7 @@ def stop(
     if location is None:
         console.step(f"{name} was cancelled; its newest checkpoint stays")
         return
-    console.step(f"{name} stopped; go on by: ticklake submit {name} --from-savepoint ...")
+    console.step(f"{name} stopped; `ticklake submit {name}` goes on from here")
     typer.echo(location)
 
 
