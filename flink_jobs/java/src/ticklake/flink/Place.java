@@ -11,7 +11,7 @@ import org.apache.flink.table.functions.ScalarFunction;
  *
  * <p>16 digits of event time (microseconds), 19 of the venue's order, 19 of the price (unscaled, 8
  * decimals), then the trade id. The venue's order is its sequence, else its trade id where that is
- * a number, else the offset. SQL can build the same text with LPAD and CAST; this costs a tenth.
+ * a number, else the offset. SQL could build the same text with LPAD and CAST, string by string.
  */
 public final class Place extends ScalarFunction {
 
