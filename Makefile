@@ -52,7 +52,7 @@ generate: $(READY) ## Rewrite the committed files that follow from the declarati
 	$(RUN)/python -m ticklake.external_models
 	$(RUN)/python -m ticklake.plans
 
-bench: $(READY) ## Events per CPU-second of the full job on a million ticks
+bench: $(READY) ## Events per CPU-second: parse only, bronze only, the full job
 	$(RUN)/python benchmarks/full_job.py
 
 lock: $(READY) ## Resolve the dependencies anew: Python's into requirements.lock, jars into jars.lock.toml

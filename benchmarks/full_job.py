@@ -1,27 +1,34 @@
-"""The full job on real servers: events per CPU-second of the Flink processes.
+"""Our jobs on real servers: events per CPU-second of the Flink processes, from their JVMs' start.
 
-Publishes a backlog of simulated ticks (64 pairs, 4 partitions, jitter 2 s, 2 % duplicates, 0.1 %
-malformed), then submits the job `ticks` and waits until every good tick is committed and every bar
-is made. CPU-seconds are user + system of JobManager and TaskManager, from the start of their JVMs.
-A second backlog of the same size on the same job gives the warm figure. Wall time is not a figure:
-machines are shared; the steal time stands beside it.
+Each variant gets fresh servers and the same topic (tape.py), submits its job and waits until all
+is committed; then the lake is held against the tape's ledger, and a wrong row ends the run.
+CPU-seconds are user + system of JobManager and TaskManager. Wall time is not a figure: machines
+are shared; the load and the steal time stand beside it.
 
-    python benchmarks/full_job.py [--ticks 1000000]
+    python benchmarks/full_job.py [--trades 8000000] [--variant full bronze parse]
 """
 
 import argparse
+import subprocess
+import sys
 import tempfile
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import psutil
+import pyarrow.compute as pc
 from pyiceberg.catalog import Catalog
+from tape import Ledger
+from tape import load as load_tape
 
 from connectors import kafka
 from connectors.events import Tick
-from connectors.kafka import Publisher, clock_beats
-from connectors.sources.simulated import CENT, Instrument, Plan, simulate
+from connectors.progress import unread
+from flink_jobs import ddl
 from flink_jobs.cluster import Cluster
 from flink_jobs.settings import JobSettings
 from iceberg_catalog import apply as lake
@@ -33,75 +40,63 @@ from ticklake.local.flink import client_environment
 from ticklake.local.ports import any_free
 from ticklake.settings import LocalSettings, Settings, load
 
-PAIRS = 64
-RATE = 500  # trades a second and pair: the backlogs must not overlap in event time
-PATIENCE_SECONDS = 600
+PATIENCE_SECONDS = 900
+TOPIC = Tick.stream.topic or ""
 
 
-def publish(settings: Settings, ticks: int, seed: int) -> tuple[int, int]:
-    """Publish a backlog that ends now; give the records sent and the trades that must be stored."""
-    seconds = ticks / (PAIRS * RATE)
-    plan = Plan(
-        start=datetime.now(UTC) - timedelta(seconds=seconds + 10),
-        seconds=seconds,
-        seed=seed,
-        instruments=tuple(
-            Instrument("bench", f"P{n:02}USD", 100 + n, CENT, trades=RATE, quotes=0)
-            for n in range(PAIRS)
-        ),
-        jitter=2.0,
-        duplicates=0.02,
-        malformed=0.001,
-        late=0,
-        quiet=None,
-        outage=None,
-        decide_every=0,
-    )
-    sent = trades = 0
-    with Publisher(settings.kafka) as publisher:
-        for record in simulate(plan):
-            publisher.send_raw(record.topic, record.key, record.value)
-            sent += 1
-            trades += (
-                record.intent == "good"
-                and isinstance(record.event, Tick)
-                and record.event.kind == "trade"
-            )
-        clock_beats(publisher, plan.start + timedelta(seconds=seconds + 8))
-    return sent, trades
+@dataclass(frozen=True)
+class Figures:
+    """What one run used; CPU-seconds by process, resident megabytes at their highest."""
+
+    records: int
+    idle: dict[str, float]
+    used: dict[str, float]
+    peak_mb: dict[str, float]
+    seconds: float
+    steal: float
+    load: float
+    bytes_a_row: float | None
+    files: int
 
 
-def stored(catalog: Catalog, table: str) -> int:
-    """Rows of a table, from its newest snapshot's summary."""
-    snapshot = catalog.load_table(("bronze", table)).current_snapshot()
-    return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
+@contextmanager
+def fresh_stack() -> Iterator[Settings]:
+    """Servers of their own on free ports, with topics and tables; gone afterwards."""
+    names = ("postgres_port", "kafka_port", "kafka_controller_port", "flink_port", "trino_port")
+    with tempfile.TemporaryDirectory() as folder:
+        local = LocalSettings.model_validate(
+            # without the ahead-of-time caches: a run that writes one is slower
+            {n: any_free() for n in names} | {"home": Path(folder) / "home", "fast_start": False}
+        )
+        settings = load(local=local)
+        try:
+            stack.up(settings)
+            settings = load(local=local)
+            kafka.apply(settings.kafka, kafka.plan(settings.kafka))
+            with connect(settings.catalog) as catalog:
+                lake.apply(catalog, tables(), lake.plan(catalog, tables()))
+            yield settings
+        finally:
+            stack.down(settings)
 
 
-def trades_in_bars(catalog: Catalog) -> int:
-    """How many trades the bars hold."""
-    found = catalog.load_table(("bronze", "market_bars_5s")).scan(selected_fields=("trade_count",))
-    return sum(found.to_arrow()["trade_count"].to_pylist())
+def job_settings(settings: Settings) -> JobSettings:
+    """What jobs need of all settings."""
+    return JobSettings(kafka=settings.kafka, catalog=settings.catalog, flink=settings.flink)
 
 
-def await_trades(catalog: Catalog, trades: int) -> None:
-    """Wait for all trades in raw_trades and in the bars.
-
-    Raises:
-        SystemExit: they do not come, or too many do.
-    """
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if stored(catalog, "raw_trades") >= trades and trades_in_bars(catalog) >= trades:
-            break
-        time.sleep(2)
-    found = stored(catalog, "raw_trades"), trades_in_bars(catalog), stored(catalog, "late_trades")
-    if found != (trades, trades, 0):
-        raise SystemExit(f"wrong: {trades} trades sent; stored, in bars, late: {found}")
+def flink_processes(settings: Settings) -> dict[str, psutil.Process]:
+    """JobManager and TaskManager by name."""
+    return {
+        one.name: psutil.Process(one.pid)
+        for one in stack.status(settings)
+        if one.pid and one.name in ("jobmanager", "taskmanager")
+    }
 
 
-def cpu_seconds(processes: list[psutil.Process]) -> float:
-    """User and system time since their start."""
-    return sum(p.cpu_times().user + p.cpu_times().system for p in processes)
+def cpu_seconds(processes: dict[str, psutil.Process]) -> dict[str, float]:
+    """User and system time of each since its start."""
+    return {n: p.cpu_times().user + p.cpu_times().system for n, p in processes.items()}
 
 
 def peak_mb(process: psutil.Process) -> float:
@@ -112,63 +107,116 @@ def peak_mb(process: psutil.Process) -> float:
     return 0.0
 
 
-def main() -> None:
-    """Run it and print the figures."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--ticks", type=int, default=1_000_000)
-    ticks = arguments.parse_args().ticks
-    names = ("postgres_port", "kafka_port", "kafka_controller_port", "flink_port", "trino_port")
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder) / "home"
-        local = LocalSettings.model_validate(
-            # without the ahead-of-time caches: a run that writes one is slower
-            {n: any_free() for n in names} | {"home": home, "fast_start": False}
+def stored(catalog: Catalog, table: str) -> int:
+    """Rows of a table, from its newest snapshot's summary."""
+    snapshot = catalog.load_table(("bronze", table)).current_snapshot()
+    return int(snapshot.summary["total-records"] or 0) if snapshot and snapshot.summary else 0
+
+
+def bars(catalog: Catalog) -> dict[str, int]:
+    """What the bars in the lake add up to, as `Ledger.bars` does."""
+    columns = ("open", "high", "low", "close", "volume", "trade_count")
+    found = (
+        catalog.load_table(("bronze", "market_bars_5s")).scan(selected_fields=columns).to_arrow()
+    )
+    sums = {name: pc.sum(found[name]).as_py() or 0 for name in columns}
+    return (
+        {"bars": found.num_rows}
+        | {name: int(sums[name] * 100) for name in columns[:4]}
+        | {"volume": int(sums["volume"] * Decimal(10**8)), "trades": int(sums["trade_count"])}
+    )
+
+
+def done(settings: Settings, catalog: Catalog, variant: str, ledger: Ledger) -> bool:
+    """Whether all of the tape has been taken up."""
+    if variant == "parse":
+        return not unread(settings.kafka, f"{ddl.group('ticks')}", TOPIC)
+    complete = stored(catalog, "raw_trades") >= ledger.trades
+    return complete and (variant == "bronze" or bars(catalog)["trades"] >= ledger.trades)
+
+
+def check(catalog: Catalog, variant: str, ledger: Ledger) -> None:
+    """Hold the lake against the ledger.
+
+    Raises:
+        SystemExit: something is missing, double or wrong.
+    """
+    if variant == "parse":
+        return
+    receipts = catalog.load_table(("bronze", "commit_receipts")).scan().to_arrow()
+    found = {
+        "trades": stored(catalog, "raw_trades"),
+        "late": stored(catalog, "late_trades"),
+        "dead": stored(catalog, "dead_letters"),
+        "records": pc.sum(receipts["records"]).as_py(),
+        "bars": bars(catalog) if variant == "full" else ledger.bars,
+    }
+    right = {
+        "trades": ledger.trades,
+        "late": 0,
+        "dead": ledger.malformed,
+        "records": ledger.records,
+        "bars": ledger.bars,
+    }
+    if found != right:
+        raise SystemExit(f"wrong: {found}; the ledger has {right}")
+
+
+def run(variant: str, trades: int) -> Figures:
+    """One variant on fresh servers."""
+    with fresh_stack() as settings, connect(settings.catalog) as catalog:
+        console.step(f"{variant}: filling the topic with {trades:,} trades")
+        ledger = load_tape(settings, TOPIC, trades)
+        flink = flink_processes(settings)
+        idle, steal, began = cpu_seconds(flink), psutil.cpu_times().steal, time.monotonic()
+        subprocess.run(
+            [sys.executable, str(Path(__file__).with_name("variant.py")), variant],
+            env=Cluster(job_settings(settings)).environment(client_environment(settings)),
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
-        settings = load(local=local)
-        try:
-            stack.up(settings)
-            measure(load(local=local), ticks)
-        finally:
-            stack.down(settings)
-
-
-def measure(settings: Settings, ticks: int) -> None:
-    """The two backlogs."""
-    kafka.apply(settings.kafka, kafka.plan(settings.kafka))
-    flink = [
-        psutil.Process(one.pid)
-        for one in stack.status(settings)
-        if one.pid and one.name in ("jobmanager", "taskmanager")
-    ]
-    steal = psutil.cpu_times().steal
-    began = time.monotonic()
-    with connect(settings.catalog) as catalog:
-        lake.apply(catalog, tables(), lake.plan(catalog, tables()))
-        console.step(f"publishing {ticks:,} ticks")
-        sent, trades = publish(settings, ticks, seed=1)
-        idle = cpu_seconds(flink)
-        given = JobSettings(kafka=settings.kafka, catalog=settings.catalog, flink=settings.flink)
-        Cluster(given).submit("ticks", client_environment(settings))
-        await_trades(catalog, trades)
-        cold = cpu_seconds(flink)
-        console.step(f"publishing {ticks:,} more")
-        more_sent, more_trades = publish(settings, ticks, seed=2)
-        await_trades(catalog, trades + more_trades)
-        warm = cpu_seconds(flink)
+        while not done(settings, catalog, variant, ledger):
+            if time.monotonic() - began > PATIENCE_SECONDS:
+                check(catalog, variant, ledger)
+                raise SystemExit("the job does not come to the end of the topic")
+            time.sleep(2)
+        used, seconds = cpu_seconds(flink), time.monotonic() - began
+        check(catalog, variant, ledger)
         files = catalog.load_table(("bronze", "raw_trades")).inspect.files().to_pylist()
-    size = sum(f["file_size_in_bytes"] for f in files)
-    load_average = psutil.getloadavg()[1]
-    print(
-        f"full job: {sent / cold:,.0f} events/CPU-s  ({sent:,} events, {cold:.1f} CPU-s with JVMs)"
-    )
-    print(f"  without the JVMs' own start: {sent / (cold - idle):,.0f} events/CPU-s")
-    print(f"  warm, the next {more_sent:,}: {more_sent / (warm - cold):,.0f} events/CPU-s")
-    print("  peak memory: " + ", ".join(f"{p.pid} {peak_mb(p):,.0f} MB" for p in flink))
-    print(f"  raw_trades: {size / (trades + more_trades):.1f} bytes a row in {len(files)} files")
-    print(
-        f"  load {load_average:.1f} on {psutil.cpu_count()} CPUs, steal"
-        f" {psutil.cpu_times().steal - steal:.1f} s in {time.monotonic() - began:.0f} s"
-    )
+        size = sum(f["file_size_in_bytes"] for f in files)
+        return Figures(
+            records=ledger.records,
+            idle=idle,
+            used=used,
+            peak_mb={name: peak_mb(p) for name, p in flink.items()},
+            seconds=seconds,
+            steal=psutil.cpu_times().steal - steal,
+            load=psutil.getloadavg()[0],
+            bytes_a_row=size / trades if files else None,
+            files=len(files),
+        )
+
+
+def main() -> None:
+    """Run the variants and print a line for each."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--trades", type=int, default=8_000_000)
+    arguments.add_argument("--variant", nargs="+", default=["parse", "bronze", "full"])
+    given = arguments.parse_args()
+    lines = []
+    for variant in given.variant:
+        found = run(variant, given.trades)
+        all_used, at_start = sum(found.used.values()), sum(found.idle.values())
+        name = "full job" if variant == "full" else f"{variant} only"
+        storage = f"{found.bytes_a_row:.1f} B/row in {found.files} files, " if found.files else ""
+        lines.append(
+            f"{name}: {found.records / all_used:,.0f} events/CPU-s "
+            f"({found.records / (all_used - at_start):,.0f} without the JVMs' start; "
+            f"{found.records:,} events, {all_used:.1f} CPU-s, {storage}peak "
+            + " + ".join(f"{mb:,.0f}" for mb in found.peak_mb.values())
+            + f" MB, {found.seconds:.0f} s, steal {found.steal:.1f} s, load {found.load:.1f})"
+        )
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -43,6 +43,8 @@ class Tick(Event):
         key="asset_pair",
         time="timestamp",
         select="kind",
+        # a venue numbers what it streams, not what it answers when asked again
+        varies=("venue_sequence",),
         tables=(
             BronzeTable(
                 "raw_trades",
@@ -322,25 +324,33 @@ class DeadLetter(Event):
 
 
 class CommitReceipt(Event):
-    """What one Iceberg snapshot of a bronze table covers, partition by partition of its topic."""
+    """What one checkpoint of a job covers of one partition, and what became of each record.
+
+    It is committed in the same checkpoint as the rows that it counts: records = stored + late +
+    duplicates + dead. The ranges of one job follow one another without hole or overlap.
+    """
 
     stream: ClassVar[Stream] = Stream(
-        key="table_name",
-        time="committed_at",
-        made_by="audit",
-        tables=(BronzeTable("commit_receipts", "Which offsets each bronze snapshot covers."),),
+        key="topic",
+        time="timestamp",
+        made_by="flink",
+        tables=(BronzeTable("commit_receipts", "What each checkpoint covers, and its counts."),),
     )
 
-    table_name: Identifier = Field(description="the bronze table")
-    snapshot_id: Sequence = Field(description="the Iceberg snapshot")
-    committed_at: Time = Field(description="when it was committed, UTC")
-    checkpoint_id: Sequence | None = Field(None, description="Flink's checkpoint, if by Flink")
-    job_id: Identifier | None = Field(None, description="Flink's job, if by Flink")
+    job: Identifier = Field(description="the job that read the records")
+    job_id: Identifier = Field(description="Flink's id of the run, as in the snapshots' summaries")
+    checkpoint_id: Sequence = Field(description="Flink's number of the checkpoint in that run")
+    subtask: Sequence = Field(description="which parallel part of the job counted")
     topic: Identifier = Field(description="the topic")
-    partition: Sequence = Field(description="partition of the topic")
-    first_offset: Sequence = Field(description="lowest offset in the snapshot's new rows")
-    last_offset: Sequence = Field(description="highest offset in the snapshot's new rows")
-    row_count: Sequence = Field(description="new rows from this partition")
+    partition: Sequence = Field(description="the partition of the topic")
+    first_offset: Sequence = Field(description="the lowest offset covered")
+    next_offset: Sequence = Field(description="the offset behind the highest covered")
+    records: Sequence = Field(description="records read")
+    stored: Sequence = Field(description="new events, into the event's tables")
+    late: Sequence = Field(description="new events behind their window, into the late tables")
+    duplicates: Sequence = Field(description="copies of known events, stored nowhere")
+    dead: Sequence = Field(description="into the dead letters")
+    timestamp: Time = Field(description="append time of the newest record covered, UTC")
 
 
 EVENTS: tuple[type[Event], ...] = (

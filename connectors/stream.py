@@ -168,6 +168,8 @@ class Stream:
         key: column whose text is the record's key and, after time, the table's sort order.
         time: column with the event time; partitions are made from it.
         tables: the bronze tables; more than one are told apart by the column `select`.
+        varies: columns that may differ between two sendings of one event; any other difference
+            under one event_id is a conflict.
         rules: comparisons that must hold between columns of one event, as (left, operator, right).
         made_by: what writes the topic or table; 'connectors' publish, 'flink' derives.
         retention_days: how long Kafka keeps the topic, by arrival time.
@@ -178,6 +180,7 @@ class Stream:
     tables: tuple[BronzeTable, ...]
     topic: str | None = None
     select: str | None = None
+    varies: tuple[str, ...] = ()
     rules: tuple[tuple[str, Literal["<=", ">="], str], ...] = ()
     made_by: Literal["connectors", "flink", "audit"] = "connectors"
     retention_days: int = 7

@@ -16,6 +16,7 @@ from flink_jobs import state
 from flink_jobs.run import job
 from flink_jobs.settings import JobSettings
 
+_SAVEPOINT_SECONDS = 300.0
 _ENDED = {"FINISHED", "CANCELED", "FAILED"}
 
 
@@ -93,7 +94,7 @@ class Cluster:
         command = [sys.executable, "-m", "flink_jobs.run", name]
         command += ["--from-savepoint", savepoint] if savepoint else []
         done = subprocess.run(  # noqa: S603 - our own module, the name is checked above
-            command, env=self._environment(client), capture_output=True, text=True, check=False
+            command, env=self.environment(client), capture_output=True, text=True, check=False
         )
         if done.returncode:
             raise TicklakeError(f"job {name} was refused: {_cause(done.stderr + done.stdout)}")
@@ -112,10 +113,16 @@ class Cluster:
         trigger = self._call(
             "POST", f"/jobs/{found.id}/stop", {"drain": False, "targetDirectory": target}
         )["request-id"]
+        deadline = time.monotonic() + _SAVEPOINT_SECONDS
         while True:
             answer = self._call("GET", f"/jobs/{found.id}/savepoints/{trigger}")
             if answer["status"]["id"] == "COMPLETED":
                 break
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"the savepoint of {name} is not done after {_SAVEPOINT_SECONDS:.0f} s; "
+                    "the cluster's web page shows how far it is"
+                )
             time.sleep(0.2)
         operation = answer["operation"]
         if "failure-cause" in operation:
@@ -144,8 +151,8 @@ class Cluster:
             "needs one slot a job; see local.task_slots or the cluster's web page"
         )
 
-    def _environment(self, client: Mapping[str, str]) -> dict[str, str]:
-        """The settings go by the environment: an argument would show the password."""
+    def environment(self, client: Mapping[str, str]) -> dict[str, str]:
+        """The environment of a job's client: the settings too, for an argument shows a password."""
         given = dict(client)
         for part in ("kafka", "catalog", "flink"):
             for key, value in getattr(self._settings, part):

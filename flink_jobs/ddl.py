@@ -3,11 +3,12 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 
 from connectors.settings import KafkaSettings
 from connectors.stream import Column, Event, columns, table_column_names
 from connectors.words import event_name
-from flink_jobs.settings import FlinkSettings
+from flink_jobs.settings import JobSettings
 from iceberg_catalog.settings import CatalogSettings
 
 _TYPES = {
@@ -19,6 +20,11 @@ _TYPES = {
     "binary": "BYTES",
 }
 _LARGEST_RECORD = 1024 * 1024
+WINDOW_MS = 5000
+_RECEIPT = (
+    "job STRING, job_id STRING, checkpoint_id BIGINT, subtask BIGINT, first_offset BIGINT, "
+    "next_offset BIGINT, records BIGINT, stored BIGINT, late BIGINT, duplicates BIGINT, dead BIGINT"
+)
 
 
 def flink_type(column: Column) -> str:
@@ -48,23 +54,30 @@ def options(given: Mapping[str, str]) -> str:
 
 
 def spec(event: type[Event]) -> str:
-    """The declaration as the format `ticklake-event` reads it (EventSpec.java)."""
+    """The declaration of an event as the connector `ticklake` reads it (EventSpec.java)."""
     stream = event.stream
     fields = [field.name for field in dataclasses.fields(Column) if field.name != "doc"]
-    kinds = {
-        table.value: {
-            "required": table.required,
-            "known": [*table_column_names(event, table), *([stream.select or ""])],
-        }
-        for table in stream.tables
-        if stream.select
-    }
+    names = [column.name for column in columns(event)]
+    known = {t.name: {*table_column_names(event, t), stream.select} for t in stream.tables}
+    late = any(table.late_name for table in stream.tables)
     return json.dumps(
         {
+            "topic": stream.topic,
             "max_bytes": _LARGEST_RECORD,
             "time": stream.time,
             "select": stream.select,
-            "kinds": kinds,
+            "window_ms": WINDOW_MS if late else 0,
+            "content": [n for n in names if not n.startswith("_") and n not in stream.varies],
+            "kinds": [
+                {
+                    "value": table.value,
+                    "table": table.name,
+                    "late_table": table.late_name,
+                    "required": table.required,
+                    "unknown": sorted({*names} - known[table.name]),
+                }
+                for table in stream.tables
+            ],
             "rules": stream.rules,
             "columns": [
                 {f: getattr(column, f) for f in fields if getattr(column, f)}
@@ -76,50 +89,41 @@ def spec(event: type[Event]) -> str:
     )
 
 
-def source(event: type[Event], kafka: KafkaSettings, flink: FlinkSettings, group: str) -> str:
-    """The topic of an event as a table.
+def source(event: type[Event], job: str, settings: JobSettings, remember: timedelta) -> str:
+    """The topic of an event as a table: each event once, each bad record once.
 
-    Columns: the event's; `_event_us` (event time, microseconds since 1970); for a record that
-    broke a rule `_error_code` and `_error_message`; always `_payload`, `_key` and where it stood.
-    The row time of a record that is bad, or too far ahead of the broker's append time, is 1970:
-    such a record must not move the watermark.
+    Columns: the event's, then what Columns.java lists. `_table` says where a row belongs: the
+    event's table or that for late rows, `dead_letters`, `commit_receipts`.
     """
-    stream = event.stream
-    time = f"`{stream.time}`"
-    ahead = f"{time} > `_ingested_at` + {_seconds(flink.future_tolerance_seconds)}"
-    zone = "TIMESTAMP_LTZ(3)"
-    clamped = (
-        f"CASE WHEN {time} IS NULL OR {ahead} THEN TO_TIMESTAMP_LTZ(0, 3)"
-        f" ELSE CAST({time} AS {zone}) END"
-    )
-    watermark = f"`_rowtime` - {_seconds(flink.watermark_delay_seconds)}"
+    flink = settings.flink
     body = [f"`{column.name}` {flink_type(column)}" for column in columns(event)]
     body += [
+        "`_table` STRING",
         "`_event_us` BIGINT",
+        "`_id_hash` BIGINT",
+        "`_content_hash` BIGINT",
         "`_error_code` STRING",
         "`_error_message` STRING",
-        "`_payload` BYTES",
         "`_key` BYTES",
-        "`_kafka_partition` INT METADATA FROM 'partition' VIRTUAL",
-        "`_kafka_offset` BIGINT METADATA FROM 'offset' VIRTUAL",
-        f"`_ingested_at` {zone} METADATA FROM 'timestamp' VIRTUAL",
-        f"`_from_future` AS {ahead}",
-        f"`_rowtime` AS {clamped}",
-        "`_arrival` AS PROCTIME()",
-        f"WATERMARK FOR `_rowtime` AS {watermark}",
+        "`_payload` BYTES",
+        "`_headers` MAP<STRING, BYTES>",
+        "`_kafka_partition` INT",
+        "`_kafka_offset` BIGINT",
+        "`_ingested_at` TIMESTAMP_LTZ(6)",
+        "`_rowtime` TIMESTAMP_LTZ(3)",
+        f"`_receipt` ROW<{_RECEIPT}>",
+        "WATERMARK FOR `_rowtime` AS SOURCE_WATERMARK()",
     ]
     given = {
-        "connector": "kafka",
-        "topic": stream.topic or "",
-        "properties.bootstrap.servers": kafka.bootstrap_servers,
-        "properties.group.id": group,
-        # A new job reads all that Kafka still has; a resumed one goes by its own state.
-        "scan.startup.mode": "earliest-offset",
-        "key.format": "raw",
-        "key.fields": "_key",
-        "value.fields-include": "EXCEPT_KEY",
-        "value.format": "ticklake-event",
-        "value.ticklake-event.spec": spec(event),
+        "connector": "ticklake",
+        "job": job,
+        "properties.bootstrap.servers": settings.kafka.bootstrap_servers,
+        "properties.group.id": group(job),
+        "watermark-delay": _milliseconds(timedelta(seconds=flink.watermark_delay_seconds)),
+        "future-tolerance": _milliseconds(timedelta(seconds=flink.future_tolerance_seconds)),
+        "remember": _milliseconds(remember),
+        "most-ids": str(flink.dedup_ids),
+        "spec": spec(event),
     }
     return _create(f"source_{event_name(event)}", body, given)
 
@@ -184,8 +188,13 @@ def catalog(settings: CatalogSettings) -> str:
     return f"CREATE CATALOG `{settings.name}` WITH (\n  {options(given)}\n)"
 
 
-def _seconds(value: float) -> str:
-    return f"INTERVAL '{value:.3f}' SECOND(3, 3)"
+def group(job: str) -> str:
+    """The consumer group under which a job's checkpoints commit offsets to the broker."""
+    return f"ticklake-{job}"
+
+
+def _milliseconds(value: timedelta) -> str:
+    return f"{int(value.total_seconds() * 1000)} ms"
 
 
 def _create(name: str, body: list[str], given: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from string import Template
 
@@ -10,7 +11,7 @@ from connectors.stream import Event
 from connectors.words import event_name
 from flink_jobs import ddl
 from flink_jobs.settings import JobSettings
-from iceberg_catalog.tables import NAMESPACE, Table, table, tables
+from iceberg_catalog.tables import NAMESPACE, Table, tables
 
 _FOLDER = Path(__file__).parent
 
@@ -35,24 +36,23 @@ class Job:
     @property
     def group(self) -> str:
         """The consumer group under which its checkpoints commit offsets to the broker."""
-        return f"ticklake-{self.name}"
+        return ddl.group(self.name)
 
     def statements(self, settings: JobSettings) -> list[str]:
         """DDL, views and INSERTs in the order in which they are to be run."""
         lake = f"`{settings.catalog.name}`.`{NAMESPACE}`"
         found = [ddl.catalog(settings.catalog)]
-        found += [ddl.source(e, settings.kafka, settings.flink, self.group) for e in self.events]
+        remember = timedelta(hours=self.dedup_hours or settings.flink.dedup_hours)
+        found += [ddl.source(e, self.name, settings, remember) for e in self.events]
         found += [ddl.topic_sink(event, settings.kafka) for event in self.makes]
         found += [ddl.dead_letter_sink(event, settings.kafka) for event in self.events]
-        for file in (f"{self.name}.sql", "dead_letters.sql"):
+        for file in (f"{self.name}.sql", "common.sql"):
             found += self._filled(
                 (_FOLDER / file).read_text(),
                 {
                     "lake": lake,
-                    "tolerance": f"{settings.flink.future_tolerance_seconds:g}",
-                    "all_rejected": "\nUNION ALL ".join(
-                        f"TABLE rejected_{event_name(event)}" for event in self.events
-                    ),
+                    "all_rejected": self._union("rejected"),
+                    "all_receipts": self._union("receipts"),
                     **self.values(),
                 },
             )
@@ -61,6 +61,9 @@ class Job:
     def values(self) -> dict[str, str]:
         """What `${...}` in the SQL stands for: the columns of each table, as declared."""
         return {t.name: ddl.quoted([c.name for c in t.columns]) for t in tables()}
+
+    def _union(self, view: str) -> str:
+        return "\nUNION ALL ".join(f"TABLE {view}_{event_name(e)}" for e in self.events)
 
     def _filled(self, text: str, values: Mapping[str, str]) -> Iterator[str]:
         for statement in split(text):
@@ -75,9 +78,9 @@ class Job:
                 yield Template(statement).substitute(values)
 
     def _tables(self) -> Iterator[tuple[type[Event], Table]]:
-        for event in self.events:
-            for source in event.stream.tables:
-                yield event, table(source.name)
+        for stored in tables():
+            if stored.event in self.events:
+                yield stored.event, stored
 
 
 def split(text: str) -> list[str]:
@@ -92,9 +95,7 @@ def _of(event: type[Event]) -> dict[str, str]:
 
 
 def _in(stored: Table) -> dict[str, str]:
-    select, value = stored.event.stream.select, stored.source.value
     return {
         "table": stored.name,
         "columns": ddl.quoted([column.name for column in stored.columns]),
-        "chosen": f"`{select}` = {ddl.literal(value)}" if select and value else "TRUE",
     }

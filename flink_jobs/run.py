@@ -7,7 +7,6 @@ environment: `flink run -py flink_jobs/run.py JOB`.
 import argparse
 import importlib
 import pkgutil
-from datetime import timedelta
 from pathlib import Path
 
 import flink_jobs
@@ -43,16 +42,14 @@ def job(name: str) -> Job:
 def configuration(of: Job, settings: JobSettings) -> dict[str, str]:
     """Flink's options for a job; the reasons stand in docs/decisions.md."""
     flink = settings.flink
-    hours = of.dedup_hours or flink.dedup_hours
     interval = f"{int(flink.checkpoint_seconds * 1000)} ms"
     return {
         "pipeline.name": of.name,
         "pipeline.object-reuse": "true",
         "parallelism.default": str(flink.parallelism),
         "table.local-time-zone": "UTC",
-        # Without this the planner builds the state of the deduplication once for every sink.
+        # Without this the planner reads the topic once for every sink.
         "table.optimizer.reuse-optimize-block-with-digest-enabled": "true",
-        "table.exec.state.ttl": f"{int(timedelta(hours=hours).total_seconds() * 1000)} ms",
         "table.exec.sink.not-null-enforcer": "error",
         # V2 drops commits after a stateless restart under one job id; V1 needs aligned checkpoints.
         "table.exec.iceberg.use-v2-sink": "false",
@@ -65,8 +62,6 @@ def configuration(of: Job, settings: JobSettings) -> dict[str, str]:
         "execution.checkpointing.dir": state.checkpoints(flink, of.name),
         "execution.checkpointing.savepoint-dir": state.savepoints(flink, of.name),
         "state.backend.type": "rocksdb",
-        # Nearly every id is new: the filter answers "not there" without a read.
-        "state.backend.rocksdb.use-bloom-filter": "true",
     }
 
 
@@ -77,10 +72,20 @@ def main() -> None:
     arguments.add_argument("--from-savepoint", help="URI of a savepoint or retained checkpoint")
     arguments.add_argument("--explain", action="store_true", help="print the plan, submit nothing")
     given = arguments.parse_args()
-    _submit(job(given.job), JobSettings(), given.from_savepoint, explain=given.explain)
+    submit(job(given.job), JobSettings(), given.from_savepoint, explain=given.explain)
 
 
-def _submit(of: Job, settings: JobSettings, savepoint: str | None, *, explain: bool) -> None:
+def submit(
+    of: Job, settings: JobSettings, savepoint: str | None = None, *, explain: bool = False
+) -> None:
+    """Plan a job and hand it to the cluster, or print its plan.
+
+    Args:
+        of: the job.
+        settings: the servers and the cluster.
+        savepoint: URI of a savepoint or retained checkpoint to go on from.
+        explain: print the plan, submit nothing.
+    """
     from pyflink.table import EnvironmentSettings, ExplainDetail, TableEnvironment  # noqa: PLC0415 - starts a JVM
 
     environment = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())

@@ -27,6 +27,11 @@ class FlinkSettings(BaseModel):
         5, ge=0, description="how far an event time may be ahead of the broker's append time"
     )
     dedup_hours: float = Field(1, gt=0, description="how long an event id is remembered, hours")
+    dedup_ids: int = Field(
+        16_000_000,
+        gt=0,
+        description="ids above which the oldest are forgotten early, where a later copy is late",
+    )
 
 
 class JobSettings(BaseSettings):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from connectors.events import CLOCK, Bar5s, Tick
 from connectors.stream import Column, columns
-from flink_jobs import ddl
 from flink_jobs.job import Job
 
 
@@ -14,7 +13,6 @@ class _Ticks(Job):
         return {
             **super().values(),
             "clock": CLOCK,
-            "tick": ddl.quoted([column.name for column in columns(Tick)]),
             "bar5s_text": ", ".join(_on_the_wire(column) for column in columns(Bar5s)),
         }
 

@@ -1,36 +1,11 @@
--- Ticks: one parse and one deduplication for trades, quotes, heartbeats, bars and dead letters.
+-- Ticks: one parse and one memory of ids for trades, quotes, heartbeats, bars and dead letters.
 -- ${...} is filled by ticks.py: lists of columns as they are declared, and the lake's name.
--- dead_letters.sql is the last part of the job.
+-- common.sql is the last part of the job.
 
--- A duplicate has its original's id; the state remembers ids for `dedup_hours`.
-CREATE TEMPORARY VIEW once AS
-SELECT ${tick}, `_event_us`, `_kafka_partition`, `_kafka_offset`, `_ingested_at`, `_rowtime`
-FROM (
-  SELECT *, ROW_NUMBER() OVER (PARTITION BY `event_id` ORDER BY `_arrival`) AS `nth`
-  FROM source_tick
-  WHERE `_error_code` IS NULL AND NOT `_from_future`
-)
-WHERE `nth` = 1;
-
--- Late is what the window below would drop: its last millisecond is at or behind the watermark.
-CREATE TEMPORARY VIEW seen AS
-SELECT *, COALESCE(
-  TO_TIMESTAMP_LTZ(`_event_us` / 1000 - MOD(`_event_us` / 1000, 5000) + 4999, 3)
-    <= CURRENT_WATERMARK(`_rowtime`), FALSE) AS `late`
-FROM once;
-
-INSERT INTO ${lake}.raw_trades
-SELECT ${raw_trades} FROM seen WHERE `kind` = 'trade' AND NOT `late`;
-
--- Behind its window: lands here, is merged into raw_trades by event_id, and silver corrects the bar.
-INSERT INTO ${lake}.late_trades
-SELECT ${raw_trades} FROM seen WHERE `kind` = 'trade' AND `late`;
-
-INSERT INTO ${lake}.raw_quotes
-SELECT ${raw_quotes} FROM seen WHERE `kind` = 'quote';
-
-INSERT INTO ${lake}.feed_heartbeats
-SELECT ${feed_heartbeats} FROM seen WHERE `kind` = 'heartbeat';
+-- Repeated for each table. A late trade came behind its window's close: it lands in late_trades, is
+-- merged into raw_trades by event_id, and silver corrects the bar.
+INSERT INTO ${lake}.${table}
+SELECT ${columns} FROM source_tick WHERE `_table` = '${table}';
 
 -- First and last go by event time, then the venue's order, never by arrival: MIN and MAX of one
 -- text that begins with both and carries price and trade id behind them (Place.java).
@@ -39,8 +14,8 @@ CREATE TEMPORARY FUNCTION place AS 'ticklake.flink.Place' LANGUAGE JAVA;
 CREATE TEMPORARY VIEW ordered AS
 SELECT `source_provider`, `asset_pair`, `price`, `size`, `is_mock`, `_ingested_at`, `_rowtime`,
   place(`_event_us`, `venue_sequence`, `trade_id`, `_kafka_offset`, `price`) AS `place`
-FROM seen
-WHERE `kind` <> 'quote' AND `source_provider` <> '${clock}' AND NOT `late`;
+FROM source_tick
+WHERE `_table` IN ('raw_trades', 'feed_heartbeats') AND `source_provider` <> '${clock}';
 
 CREATE TEMPORARY VIEW bars AS
 SELECT `source_provider`, `asset_pair`,

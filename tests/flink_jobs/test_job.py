@@ -1,6 +1,7 @@
 """The statements of a job follow from the declaration."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -23,10 +24,10 @@ def test_every_connector_table_has_exactly_one_insert() -> None:
         for s in statements
         if s.startswith("INSERT INTO `lake`")
     ]
-    expected = [t.name for t in tables() if t.name != "commit_receipts"]
+    expected = [t.name for t in tables()]
 
-    # each job has its own dead letters
-    assert sorted([*expected, "dead_letters"]) == sorted(written)
+    # each job has its own dead letters and receipts
+    assert sorted([*expected, "dead_letters", "commit_receipts"]) == sorted(written)
 
 
 def test_an_unknown_job_is_named_with_those_that_exist() -> None:
@@ -43,12 +44,21 @@ def test_a_statement_ends_with_a_semicolon_at_a_line_s_end() -> None:
 
 
 def test_the_spec_of_a_tick_says_what_each_kind_needs() -> None:
-    """A trade needs price and size and knows no bid."""
-    kinds = json.loads(ddl.spec(Tick))["kinds"]
+    """A trade needs price and size, knows no bid, and has a table for late ones."""
+    kinds = {kind["value"]: kind for kind in json.loads(ddl.spec(Tick))["kinds"]}
 
     assert kinds["trade"]["required"] == ["price", "size"]
-    assert "bid" not in kinds["trade"]["known"]
-    assert "venue_sequence" in kinds["heartbeat"]["known"]
+    assert "bid" in kinds["trade"]["unknown"]
+    assert "venue_sequence" not in kinds["heartbeat"]["unknown"]
+    assert kinds["trade"]["late_table"] == "late_trades"
+    assert kinds["quote"]["late_table"] is None
+
+
+def test_only_content_makes_a_conflict() -> None:
+    """When it was extracted, and a number that only the stream has, may differ."""
+    assert "_extracted_at" not in json.loads(ddl.spec(Candle))["content"]
+    assert "venue_sequence" not in json.loads(ddl.spec(Tick))["content"]
+    assert "price" in json.loads(ddl.spec(Tick))["content"]
 
 
 def test_the_spec_carries_the_rules_between_columns() -> None:
@@ -73,12 +83,14 @@ def test_every_declared_type_has_a_flink_type() -> None:
 
 
 def test_the_watermark_is_behind_by_the_setting() -> None:
-    """The source's DDL carries delay and tolerance in seconds."""
+    """The source's DDL carries delay, tolerance and memory."""
     flink = FlinkSettings(watermark_delay_seconds=3.5, future_tolerance_seconds=7)
-    text = ddl.source(Tick, JobSettings().kafka, flink, "group")
+    settings = JobSettings(flink=flink)
+    text = ddl.source(Tick, "ticks", settings, timedelta(minutes=10))
 
-    assert "WATERMARK FOR `_rowtime` AS `_rowtime` - INTERVAL '3.500' SECOND(3, 3)" in text
-    assert "`timestamp` > `_ingested_at` + INTERVAL '7.000' SECOND(3, 3)" in text
+    assert "'watermark-delay' = '3500 ms'" in text
+    assert "'future-tolerance' = '7000 ms'" in text
+    assert "'remember' = '600000 ms'" in text
 
 
 def test_checkpoints_are_aligned_and_the_sink_is_the_safe_one() -> None:

@@ -13,7 +13,6 @@ import org.apache.flink.table.data.DecimalData;
 /** An exact decimal: a string on the wire; a JSON number is read from its digits, never as a float. */
 final class DecimalField extends Field {
 
-    private static final long serialVersionUID = 1L;
     private static final Pattern TYPE = Pattern.compile("decimal\\((\\d+), (\\d+)\\)");
     private static final int LONGEST = 64;
     private static final int COMPACT = 18; // digits that fit a long

@@ -9,54 +9,82 @@ import java.util.Map;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.ObjectMapper;
 import org.apache.flink.table.api.ValidationException;
-import org.apache.flink.table.types.logical.RowType;
+import org.apache.flink.table.data.RowData;
+import org.apache.flink.table.data.StringData;
+import org.apache.flink.table.data.binary.BinaryStringData;
 
-/** The declaration of an event, as the deserializer needs it. */
+/** The declaration of an event, as the source needs it; it travels to the cluster as its JSON. */
 final class EventSpec implements Serializable {
 
     private static final long serialVersionUID = 1L;
 
-    /** What one value of the selecting column asks of the others. */
-    static final class Kind implements Serializable {
-        private static final long serialVersionUID = 1L;
+    /** What one value of the selecting column asks of the others, and where its rows go. */
+    static final class Kind {
+        final StringData table;
+        final StringData lateTable; // null: a row of this kind is never late
         final int[] required;
-        final boolean[] known;
+        final int[] unknown;
 
-        Kind(int[] required, boolean[] known) {
+        Kind(StringData table, StringData lateTable, int[] required, int[] unknown) {
+            this.table = table;
+            this.lateTable = lateTable;
             this.required = required;
-            this.known = known;
+            this.unknown = unknown;
         }
     }
 
     /** {@code left <= right}, or {@code left >= right} if {@code atLeast}. */
-    record Rule(int left, boolean atLeast, int right) implements Serializable {}
+    record Rule(int left, boolean atLeast, int right) {}
 
+    /** What is serialized in place of a spec. */
+    private record Text(String json) implements Serializable {
+        private Object readResolve() {
+            return parse(json);
+        }
+    }
+
+    private final String json;
     final List<Field> fields = new ArrayList<>();
     final Map<String, Integer> index = new HashMap<>();
-    final Map<String, Kind> kinds = new HashMap<>();
+    final Map<StringData, Kind> kinds = new HashMap<>();
     final List<Rule> rules = new ArrayList<>();
+    final String topic;
+    final int id;
+    final int time;
+    final int[] content;
+    final int maxBytes;
+    final long windowMillis;
+    Kind only; // where there is no selecting column
     int select = -1;
-    int time;
-    int maxBytes;
+    private StringData newestValue; // most rows are of the kind of the row before
+    private Kind newestKind;
 
     static EventSpec parse(String json) {
         try {
-            return new EventSpec(new ObjectMapper().readTree(json));
+            return new EventSpec(json, new ObjectMapper().readTree(json));
         } catch (IOException error) {
             throw new ValidationException("the option spec is no JSON: " + error.getMessage());
         }
     }
 
-    private EventSpec(JsonNode node) {
+    private EventSpec(String json, JsonNode node) {
+        this.json = json;
         maxBytes = node.get("max_bytes").asInt();
         for (JsonNode column : node.get("columns")) {
             index.put(column.get("name").asText(), fields.size());
             fields.add(Field.of(column));
         }
+        topic = node.get("topic").asText();
+        id = index.get("event_id");
         time = index.get(node.get("time").asText());
+        windowMillis = node.get("window_ms").asLong();
+        content = indexes(node.get("content"));
         if (node.hasNonNull("select")) {
             select = index.get(node.get("select").asText());
-            node.get("kinds").fields().forEachRemaining(e -> kinds.put(e.getKey(), kind(e.getValue())));
+        }
+        for (JsonNode kind : node.get("kinds")) {
+            only = kind(kind);
+            kinds.put(text(kind.get("value")), only);
         }
         for (JsonNode rule : node.get("rules")) {
             rules.add(
@@ -68,25 +96,49 @@ final class EventSpec implements Serializable {
     }
 
     private Kind kind(JsonNode node) {
-        int[] required = new int[node.get("required").size()];
-        for (int i = 0; i < required.length; i++) {
-            required[i] = index.get(node.get("required").get(i).asText());
-        }
-        boolean[] known = new boolean[fields.size()];
-        for (JsonNode name : node.get("known")) {
-            known[index.get(name.asText())] = true;
-        }
-        return new Kind(required, known);
+        return new Kind(
+                text(node.get("table")),
+                text(node.get("late_table")),
+                indexes(node.get("required")),
+                indexes(node.get("unknown")));
     }
 
-    /** The table must have the declared columns, then those that the deserializer adds. */
-    void check(RowType type) {
-        List<String> names = new ArrayList<>();
-        fields.forEach(f -> names.add(f.name));
-        names.addAll(List.of("_event_us", "_error_code", "_error_message", "_payload"));
-        if (!names.equals(type.getFieldNames())) {
-            throw new ValidationException(
-                    "the table has the columns " + type.getFieldNames() + "; the spec asks for " + names);
+    /** The last millisecond of the window that an event time is in. */
+    long windowEnd(long event) {
+        return windowMillis == 0 ? event : event - Math.floorMod(event, windowMillis) + windowMillis - 1;
+    }
+
+    /** What holds for the kind that a good row is of. */
+    Kind kindOf(RowData row) {
+        if (select < 0) {
+            return only;
         }
+        StringData value = row.getString(select);
+        if (value != newestValue) {
+            newestKind = kinds.get(value);
+            newestValue = value;
+        }
+        return newestKind;
+    }
+
+    private int[] indexes(JsonNode names) {
+        int[] found = new int[names.size()];
+        for (int i = 0; i < found.length; i++) {
+            found[i] = index.get(names.get(i).asText());
+        }
+        return found;
+    }
+
+    private static StringData text(JsonNode node) {
+        if (node == null || node.isNull()) {
+            return null;
+        }
+        BinaryStringData text = BinaryStringData.fromString(node.asText());
+        text.ensureMaterialized();
+        return text;
+    }
+
+    private Object writeReplace() {
+        return new Text(json);
     }
 }

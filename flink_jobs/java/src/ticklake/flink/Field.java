@@ -1,25 +1,16 @@
 package ticklake.flink;
 
 import java.io.IOException;
-import java.io.Serializable;
 import java.io.StringWriter;
-import java.util.HashMap;
-import java.util.LinkedHashSet;
-import java.util.Map;
-import java.util.Set;
-import java.util.regex.Pattern;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonGenerator;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonParser;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonToken;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.databind.JsonNode;
 import org.apache.flink.table.api.ValidationException;
 import org.apache.flink.table.data.StringData;
-import org.apache.flink.table.data.binary.BinaryStringData;
 
 /** One declared column: reads its value from the parser's current token, or says what is wrong. */
-abstract class Field implements Serializable {
-
-    private static final long serialVersionUID = 1L;
+abstract class Field {
 
     final String name;
     final boolean required;
@@ -75,85 +66,7 @@ abstract class Field implements Serializable {
         return token == JsonToken.VALUE_STRING ? '"' + parser.getText() + '"' : parser.getText();
     }
 
-    private static final class TextField extends Field {
-        private static final long serialVersionUID = 1L;
-        private static final int REMEMBERED = 10_000;
-        private static final String IDENTIFIER = "^[!-~]+$";
-
-        private final int maxLength;
-        private final Pattern pattern;
-        private final boolean identifier;
-        private final Set<String> allowed = new LinkedHashSet<>();
-        // Venues, pairs and kinds are few: each is checked and encoded once.
-        private transient Map<String, StringData> accepted;
-
-        TextField(JsonNode column) {
-            super(column);
-            maxLength = column.path("max_length").asInt(Integer.MAX_VALUE);
-            String text = column.hasNonNull("pattern") ? column.get("pattern").asText() : null;
-            identifier = IDENTIFIER.equals(text);
-            pattern = text == null || identifier ? null : Pattern.compile(text);
-            column.path("allowed").forEach(value -> allowed.add(value.asText()));
-        }
-
-        @Override
-        Object read(JsonParser parser) throws IOException, Rejected {
-            if (parser.currentToken() != JsonToken.VALUE_STRING) {
-                throw wrongType(parser, "a string is allowed");
-            }
-            String text = parser.getText();
-            if (pattern == null && allowed.isEmpty()) {
-                check(text);
-                return StringData.fromString(text);
-            }
-            if (accepted == null) {
-                accepted = new HashMap<>();
-            }
-            StringData known = accepted.get(text);
-            if (known == null) {
-                check(text);
-                BinaryStringData fresh = BinaryStringData.fromString(text);
-                fresh.ensureMaterialized();
-                known = fresh;
-                if (accepted.size() < REMEMBERED) {
-                    accepted.put(text, known);
-                }
-            }
-            return known;
-        }
-
-        private void check(String text) throws Rejected {
-            if (!allowed.isEmpty() && !allowed.contains(text)) {
-                throw Rejected.of("not_allowed", name, '"' + text + '"', "allowed are " + allowed);
-            }
-            if (text.length() > maxLength) {
-                throw Rejected.of(
-                        "out_of_range", name, "of " + text.length() + " characters",
-                        "at most " + maxLength + " are allowed");
-            }
-            if (identifier && !isIdentifier(text)) {
-                throw Rejected.of(
-                        "out_of_range", name, '"' + text + '"',
-                        "1 or more printable ASCII characters without blanks are allowed");
-            }
-            if (pattern != null && !pattern.matcher(text).matches()) {
-                throw Rejected.of("out_of_range", name, '"' + text + '"', "it must match " + pattern);
-            }
-        }
-
-        private static boolean isIdentifier(String text) {
-            for (int i = 0; i < text.length(); i++) {
-                char c = text.charAt(i);
-                if (c < '!' || c > '~') {
-                    return false;
-                }
-            }
-            return !text.isEmpty();
-        }
-    }
-
     private static final class LongField extends Field {
-        private static final long serialVersionUID = 1L;
         private final long least;
         private final long most;
 
@@ -183,8 +96,6 @@ abstract class Field implements Serializable {
     }
 
     private static final class BooleanField extends Field {
-        private static final long serialVersionUID = 1L;
-
         BooleanField(JsonNode column) {
             super(column);
         }
@@ -205,8 +116,6 @@ abstract class Field implements Serializable {
     }
 
     private static final class DocumentField extends Field {
-        private static final long serialVersionUID = 1L;
-
         DocumentField(JsonNode column) {
             super(column);
         }
@@ -217,7 +126,7 @@ abstract class Field implements Serializable {
                 throw wrongType(parser, "a JSON object is allowed");
             }
             StringWriter text = new StringWriter();
-            try (JsonGenerator copy = EventDeserializer.JSON.createGenerator(text)) {
+            try (JsonGenerator copy = RecordParser.JSON.createGenerator(text)) {
                 copy.copyCurrentStructure(parser);
             }
             return StringData.fromString(text.toString());

@@ -12,7 +12,6 @@ import org.apache.flink.table.data.TimestampData;
 /** A time: ISO-8601 with its zone, to the microsecond, such as 2026-01-31T23:59:59.123456Z. */
 final class TimeField extends Field {
 
-    private static final long serialVersionUID = 1L;
     private static final String ALLOWED =
             "ISO-8601 with a zone and at most 6 digits of a second is allowed, such as "
                     + "2026-01-31T23:59:59.123456Z";
@@ -21,8 +20,8 @@ final class TimeField extends Field {
 
     private final long leastMillis;
     // Ticks come day by day: the date is looked up once a day.
-    private transient char[] lastDate;
-    private transient long lastMillis;
+    private char[] lastDate;
+    private long lastMillis;
 
     TimeField(JsonNode column) {
         super(column);
