@@ -11,34 +11,26 @@ are shared; the load and the steal time stand beside it.
 import argparse
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import psutil
 import pyarrow.compute as pc
+from common import cpu_seconds, flink_processes, fresh_stack, job_settings, peak_mb
 from pyiceberg.catalog import Catalog
 from tape import Ledger
 from tape import load as load_tape
 
-from connectors import kafka
 from connectors.events import Tick
 from connectors.progress import unread
 from flink_jobs import ddl
 from flink_jobs.cluster import Cluster
-from flink_jobs.settings import JobSettings
-from iceberg_catalog import apply as lake
 from iceberg_catalog.catalog import connect
-from iceberg_catalog.tables import tables
 from ticklake import console
-from ticklake.local import stack
 from ticklake.local.flink import client_environment
-from ticklake.local.ports import any_free
-from ticklake.settings import LocalSettings, Settings, load
+from ticklake.settings import Settings
 
 PATIENCE_SECONDS = 900
 TOPIC = Tick.stream.topic or ""
@@ -57,54 +49,6 @@ class Figures:
     load: float
     bytes_a_row: float | None
     files: int
-
-
-@contextmanager
-def fresh_stack() -> Iterator[Settings]:
-    """Servers of their own on free ports, with topics and tables; gone afterwards."""
-    names = ("postgres_port", "kafka_port", "kafka_controller_port", "flink_port", "trino_port")
-    with tempfile.TemporaryDirectory() as folder:
-        local = LocalSettings.model_validate(
-            # without the ahead-of-time caches: a run that writes one is slower
-            {n: any_free() for n in names} | {"home": Path(folder) / "home", "fast_start": False}
-        )
-        settings = load(local=local)
-        try:
-            stack.up(settings)
-            settings = load(local=local)
-            kafka.apply(settings.kafka, kafka.plan(settings.kafka))
-            with connect(settings.catalog) as catalog:
-                lake.apply(catalog, tables(), lake.plan(catalog, tables()))
-            yield settings
-        finally:
-            stack.down(settings)
-
-
-def job_settings(settings: Settings) -> JobSettings:
-    """What jobs need of all settings."""
-    return JobSettings(kafka=settings.kafka, catalog=settings.catalog, flink=settings.flink)
-
-
-def flink_processes(settings: Settings) -> dict[str, psutil.Process]:
-    """JobManager and TaskManager by name."""
-    return {
-        one.name: psutil.Process(one.pid)
-        for one in stack.status(settings)
-        if one.pid and one.name in ("jobmanager", "taskmanager")
-    }
-
-
-def cpu_seconds(processes: dict[str, psutil.Process]) -> dict[str, float]:
-    """User and system time of each since its start."""
-    return {n: p.cpu_times().user + p.cpu_times().system for n, p in processes.items()}
-
-
-def peak_mb(process: psutil.Process) -> float:
-    """Highest resident memory, MB."""
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    return 0.0
 
 
 def stored(catalog: Catalog, table: str) -> int:

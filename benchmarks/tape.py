@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO, cast
 
 import numpy as np
+from common import java_program
 from numpy.typing import NDArray
 
-from ticklake.local import jars, java, jvm
 from ticklake.settings import Settings
 
 PAIRS = 64
@@ -170,16 +170,9 @@ def load(settings: Settings, topic: str, trades: int, seed: int = 1) -> Ledger:
     one = tape(trades, seed)
     records = malformed = 0
     digest = hashlib.sha256()
-    classpath = jars.ensure(settings.local, "kafka")["kafka"]
     with tempfile.TemporaryDirectory() as folder:
-        loader = java.build_jar(
-            Path(__file__).parent / "java",
-            classpath,
-            Path(folder) / "bench.jar",
-            compiler=jars.ensure(settings.local, "compiler")["compiler"],
-        )
-        command = [jvm.java(), *jvm.QUIET, "-cp", jvm.classpath([loader, *classpath])]
-        command += ["ticklake.bench.Load", settings.kafka.bootstrap_servers, topic]
+        broker = settings.kafka.bootstrap_servers
+        command = java_program(settings, Path(folder), "Load", broker, topic)
         with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
             into = cast("IO[bytes]", process.stdin)
             for lines in one.lines():
