@@ -27,7 +27,7 @@ clean: down ## Stop all and remove the data and the environment; downloads stay 
 	rm -rf .ticklake $(VENV)
 
 ##@ Develop
-.PHONY: setup check test test-unit test-integration faults generate lock bench
+.PHONY: setup check test test-unit test-integration faults generate lock bench bench-rivals
 setup: $(READY) ## Make the environment from the hashed lock
 
 check: $(READY) ## Lint, format, types, import directions
@@ -54,6 +54,11 @@ generate: $(READY) ## Rewrite the committed files that follow from the declarati
 
 bench: $(READY) ## Events per CPU-second: parse only, bronze only, the full job
 	$(RUN)/python benchmarks/full_job.py
+
+bench-rivals: $(READY) ## The full job and what one would write instead, on the same topic in one run
+	$(RUN)/uv pip install --quiet --target build/rivals --no-deps --require-hashes \
+		-r benchmarks/rivals/requirements.lock
+	PYTHONPATH=build/rivals $(RUN)/python benchmarks/rivals/compare.py
 
 lock: $(READY) ## Resolve the dependencies anew: Python's into requirements.lock, jars into jars.lock.toml
 	$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

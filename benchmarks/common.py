@@ -49,7 +49,8 @@ def job_settings(settings: Settings) -> JobSettings:
 
 def java_program(settings: Settings, folder: Path, name: str, *arguments: str) -> list[str]:
     """The command that runs one of the programs in benchmarks/java; compiled into `folder`."""
-    classpath = jars.ensure(settings.local, "kafka")["kafka"]
+    found = jars.ensure(settings.local, "kafka", "flink")
+    classpath = [*found["kafka"], *found["flink"]]
     ours = java.build_jar(
         Path(__file__).parent / "java",
         classpath,
