@@ -191,7 +191,7 @@ def _time(column: Column, value: object) -> object:
 def _document(value: object) -> object:
     """A document is kept as text, not computed with: its numbers are those of any JSON reader."""
     if isinstance(value, dict):
-        return {key: _document(inner) for key, inner in value.items()}
+        return {_valid(key): _document(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_document(inner) for inner in value]
     if isinstance(value, Decimal):
@@ -202,6 +202,14 @@ def _document(value: object) -> object:
             )
         return number
     return value
+
+
+def _valid(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise _BadLineError("holds text that is no valid Unicode") from error
+    return name
 
 
 def _refuse(column: Column, value: object) -> NoReturn:

@@ -13,7 +13,9 @@ SELECT
   COALESCE(`_error_message`, '${time} is ahead of the broker''s append time by more than'
     || ' ${tolerance} s; check the clock and the unit of the producer') AS `error_message`,
   `_key` AS `record_key`,
-  `_payload` AS `payload`
+  `_payload` AS `payload`,
+  CAST(NULL AS STRING) AS `headers`,
+  CAST(0 AS BIGINT) AS `attempts`
 FROM source_${event}
 WHERE `_error_code` IS NOT NULL OR `_from_future`;
 
