@@ -244,7 +244,10 @@ def _refusal(column: Column, value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
+    try:
+        text = str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
+    except RecursionError:
+        return "nested too deeply to show"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 

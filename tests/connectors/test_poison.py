@@ -1,8 +1,11 @@
 """A file given to `publish`, or to `dlq replay --fix`, is judged as the job judges the wire."""
 
-import pytest
-from poison import GOOD, Case, corpus
+from contextlib import suppress
 
+import pytest
+from poison import GOOD, Case, corpus, with_raw
+
+from connectors.events import AIDecision
 from connectors.ndjson import Reader
 from connectors.stream import columns
 from connectors.words import event_names
@@ -37,3 +40,14 @@ def test_a_file_may_hold_what_the_job_stores_and_nothing_else(case: Case) -> Non
 
     with pytest.raises(ValueError, match=r"^[^\n]{5,500}$"):
         reader.parse(case.value)
+
+
+@pytest.mark.parametrize("depth", [1, 900, 990, 1000, 1100, 5000, 100_000])
+@pytest.mark.parametrize("field", [None, "reasoning", "market_context"])
+def test_depth_is_never_a_crash(depth: int, field: str | None) -> None:
+    """Whatever part of the reader meets its own limit first."""
+    raw = b"[" * depth + b"]" * depth
+    line = with_raw(AIDecision, "deep", field, b'{"a":' + raw + b"}") if field else raw
+
+    with suppress(ValueError):
+        Reader(AIDecision).parse(line)

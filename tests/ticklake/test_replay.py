@@ -1,6 +1,7 @@
 """What is sent again, what is kept back, and what is noted."""
 
 import hashlib
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from letters import AT, letter
 from connectors.errors import UnavailableError
 from connectors.events import DeadLetterReplay
 from ticklake import dead_letters, fixes, replay
+from ticklake.commands import dlq
 from ticklake.dead_letters import DeadLetter, Selection
 from ticklake.replay import Options
 from ticklake.settings import load
+from ticklake.views import MOST_ATTEMPTS
 
 SETTINGS = load()
 EVENT = (
@@ -224,3 +227,10 @@ def test_many_are_sent_in_bounded_parts(world: World, monkeypatch: pytest.Monkey
 
     assert flushed == [1000, 2000, 2500]
     assert len(world.noted) == 2500
+
+
+def test_the_command_parks_as_the_view_does() -> None:
+    """The default of --max-attempts stands in the help, which must not load the rest."""
+    default = inspect.signature(dlq.replay).parameters["max_attempts"].default
+
+    assert default == MOST_ATTEMPTS
