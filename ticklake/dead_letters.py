@@ -127,12 +127,15 @@ def groups(settings: Settings, chosen: Selection, limit: int) -> list[Group]:
     return [Group(*[*row[:6], dict(zip(STATUSES, row[6:], strict=True))]) for row in rows]
 
 
-def count(settings: Settings, chosen: Selection) -> dict[str, int]:
-    """How many there are in each status that occurs."""
+def count(settings: Settings, chosen: Selection) -> dict[tuple[str, str], int]:
+    """How many there are by topic and status."""
     where, values = chosen.where()
-    statement = f"SELECT status, count(*) FROM dead_letter_status WHERE {where} GROUP BY status"  # noqa: S608 - bound
-    found = {str(row[0]): int(row[1]) for row in queries.run(settings, statement, values).rows}
-    return {status: found[status] for status in STATUSES if status in found}
+    statement = (
+        f"SELECT topic, status, count(*) FROM dead_letter_status WHERE {where} "  # noqa: S608 - bound
+        "GROUP BY topic, status"
+    )
+    rows = queries.run(settings, statement, values).rows
+    return {(str(topic), str(status)): int(number) for topic, status, number in rows}
 
 
 def letters(settings: Settings, chosen: Selection) -> Iterator[DeadLetter]:

@@ -16,7 +16,7 @@ from connectors.ndjson import LARGEST_RECORD, Reader, Record
 from connectors.stream import Event
 from iceberg_catalog.append import append, require
 from iceberg_catalog.catalog import connect, faults
-from ticklake import dead_letters, queries
+from ticklake import dead_letters
 from ticklake.dead_letters import DeadLetter, Selection
 from ticklake.fixes import Fix, event_of, readable_id
 from ticklake.settings import Settings
@@ -115,38 +115,65 @@ class _Sending:
         )
 
 
-def waiting(settings: Settings, chosen: Selection, options: Options) -> dict[str, int]:
-    """How many of the chosen there are in each status that occurs."""
-    counts: Counter[str] = Counter()
-    for part in options.parts(chosen):
+@dataclass(frozen=True)
+class Plan:
+    """What a replay would look at: how many in each status, and the selections to read them by."""
+
+    options: Options
+    parts: list[Selection]
+    counts: dict[str, int]
+
+    @property
+    def count(self) -> int:
+        """How many may be sent, the parked ones among them."""
+        return sum(self.counts.get(status, 0) for status in self.options.statuses)
+
+
+def plan(settings: Settings, chosen: Selection, options: Options) -> Plan:
+    """Count what is to be sent.
+
+    Raises:
+        TicklakeError: one came from a topic that is not declared any more.
+        UnavailableError: Trino does not answer.
+    """
+    parts = options.parts(chosen)
+    counts: Counter[tuple[str, str]] = Counter()
+    for part in parts:
         counts.update(dead_letters.count(settings, part))
-    return dict(counts)
+    strange = {t for t, status in counts if status in options.statuses and event_of(t) is None}
+    if strange:
+        raise TicklakeError(
+            f"some came from {', '.join(sorted(strange))}, which is no declared topic; choose by "
+            "--topic"
+        )
+    found: Counter[str] = Counter()
+    for (_, status), number in counts.items():
+        found[status] += number
+    return Plan(options, [options.narrow(part) for part in parts], dict(found))
 
 
-def replay(settings: Settings, chosen: Selection, options: Options) -> Replayed:
+def replay(settings: Settings, given: Plan) -> Replayed:
     """Send each again to its topic: key, value and headers unchanged, or the fix in its stead.
 
     First sent, then noted: were it noted first, a break between the two would lose the record.
     So it stays open, and sending it twice is harmless, for both have the same event_id.
 
     Raises:
-        TicklakeError: one came from a topic that is not declared any more.
+        TicklakeError: there is no table to note them in.
         UnavailableError: a server does not answer, or something was not delivered; what was
             delivered is noted all the same.
     """
-    counts = waiting(settings, chosen, options)
-    done = Replayed(settled={s: n for s, n in counts.items() if s not in options.statuses})
-    if not any(counts.get(status) for status in options.statuses):
+    options = given.options
+    settled = {s: n for s, n in given.counts.items() if s not in options.statuses}
+    done = Replayed(settled=settled)
+    if not given.count:
         return done
-    parts = [options.narrow(part) for part in options.parts(chosen)]
-    for part in parts:
-        _require_known_topics(settings, part)
     with faults(settings.catalog), closing(connect(settings.catalog)) as catalog:
         require(catalog, _TABLE)
     run = _Run(options, done)
     try:
         with Publisher(settings.kafka) as publisher:
-            for part in parts:
+            for part in given.parts:
                 for letter in dead_letters.letters(settings, part):
                     run.send(publisher, letter)
             run.flush(publisher)
@@ -241,13 +268,3 @@ def _reader(topic: str) -> Reader:
     if event is None:
         raise ValueError(f"nothing is published to {topic}")
     return Reader(event)
-
-
-def _require_known_topics(settings: Settings, chosen: Selection) -> None:
-    where, values = chosen.where()
-    statement = f"SELECT DISTINCT topic FROM dead_letter_status WHERE {where}"  # noqa: S608 - bound
-    found = {str(row[0]) for row in queries.run(settings, statement, values).rows}
-    if strange := sorted(topic for topic in found if event_of(topic) is None):
-        raise TicklakeError(
-            f"some came from {', '.join(strange)}, which is no declared topic; choose by --topic"
-        )

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -11,12 +12,12 @@ from typing import Any, Self
 import pytest
 from letters import AT, letter
 
-from connectors.errors import UnavailableError
+from connectors.errors import TicklakeError, UnavailableError
 from connectors.events import DeadLetterReplay
 from ticklake import dead_letters, fixes, replay
 from ticklake.commands import dlq
 from ticklake.dead_letters import DeadLetter, Selection
-from ticklake.replay import Options
+from ticklake.replay import Options, Replayed
 from ticklake.settings import load
 from ticklake.views import MOST_ATTEMPTS
 
@@ -84,9 +85,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """No server at all."""
     found = World([])
 
-    def count(_: object, chosen: Selection) -> dict[str, int]:
-        statuses = [one.status for one in found.chosen(None, chosen)]
-        return {status: statuses.count(status) for status in statuses}
+    def count(_: object, chosen: Selection) -> dict[tuple[str, str], int]:
+        return Counter((one.topic, one.status) for one in found.chosen(None, chosen))
 
     @contextmanager
     def no_faults(_: object) -> Iterator[None]:
@@ -101,17 +101,31 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
         "connect": lambda _: nullcontext(),
         "closing": lambda it: it,
         "faults": no_faults,
-        "_require_known_topics": lambda *_: None,
     }.items():
         monkeypatch.setattr(replay, name, stand_in)
     return found
+
+
+def run(options: Options) -> Replayed:
+    """Replay all that there is."""
+    return replay.replay(SETTINGS, replay.plan(SETTINGS, Selection(), options))
+
+
+def test_a_topic_that_is_no_more_is_refused_before_anything_is_sent(world: World) -> None:
+    """The message says how to leave it out."""
+    world.letters = [letter(1), letter(2, topic="nix.v1")]
+
+    with pytest.raises(TicklakeError, match=r"some came from nix\.v1, .* choose by --topic"):
+        run(Options())
+
+    assert world.records == []
 
 
 def test_key_bytes_and_headers_go_back_unchanged(world: World) -> None:
     """With two headers behind its own, and a row that holds the place."""
     world.letters = [letter(payload=EVENT, headers=[("trace", b"1"), ("trace", b"2")], attempts=2)]
 
-    done = replay.replay(SETTINGS, Selection(), Options())
+    done = run(Options())
 
     assert done.sent == {"market.ticks.v1": 1}
     ((topic, key, value, more),) = world.records
@@ -134,7 +148,7 @@ def test_what_is_still_bad_is_noted_with_the_id_that_can_be_read(world: World) -
     """It may be that the job takes what a file may not hold."""
     world.letters = [letter()]
 
-    replay.replay(SETTINGS, Selection(), Options())
+    run(Options())
 
     assert world.noted[0].sent_event_id == "a:trade:1"
     assert world.noted[0].sent_event_time is None
@@ -145,8 +159,8 @@ def test_what_is_settled_or_under_way_is_not_sent_again(world: World, status: st
     """It is counted; one that is under way can be sent again by a word."""
     world.letters = [letter(status=status)]
 
-    done = replay.replay(SETTINGS, Selection(), Options())
-    again = replay.replay(SETTINGS, Selection(), Options(again=True))
+    done = run(Options())
+    again = run(Options(again=True))
 
     assert (done.sent, done.settled) == ({}, {status: 1})
     assert again.sent == ({"market.ticks.v1": 1} if status == "sent" else {})
@@ -156,8 +170,8 @@ def test_what_was_tried_often_is_parked_with_its_reason(world: World) -> None:
     """A higher limit sends it."""
     world.letters = [letter(1, attempts=5, status="parked"), letter(2, attempts=4)]
 
-    done = replay.replay(SETTINGS, Selection(), Options())
-    more = replay.replay(SETTINGS, Selection(), Options(most_attempts=6))
+    done = run(Options())
+    more = run(Options(most_attempts=6))
 
     assert done.sent == {"market.ticks.v1": 1}
     (parked,) = done.parked
@@ -175,7 +189,7 @@ def test_what_cannot_be_sent_is_listed(world: World, payload: bytes | None, why:
     """One such record does not stop the others."""
     world.letters = [letter(1, payload=payload), letter(2)]
 
-    done = replay.replay(SETTINGS, Selection(), Options())
+    done = run(Options())
 
     assert [(kept.id, kept.why) for kept in done.unsendable] == [("market.ticks.v1:0:1", why)]
     assert done.sent == {"market.ticks.v1": 1}
@@ -187,7 +201,7 @@ def test_a_fix_is_sent_in_the_stead_of_its_dead_letter(world: World, tmp_path: P
     file.write_bytes(b'{"id":"market.ticks.v1:0:2","payload":' + EVENT + b"}")
     world.letters = [letter(1), letter(2, payload=None, key=None, headers=[("trace", b"1")])]
 
-    done = replay.replay(SETTINGS, Selection(), Options(fixes=fixes.read(file)))
+    done = run(Options(fixes=fixes.read(file)))
 
     assert done.sent == {"market.ticks.v1": 1}
     _, key, value, more = world.records[0]
@@ -203,7 +217,7 @@ def test_what_arrived_before_a_break_is_noted(world: World) -> None:
     world.break_at = 4
 
     with pytest.raises(UnavailableError, match="the broker went away"):
-        replay.replay(SETTINGS, Selection(), Options())
+        run(Options())
 
     assert [row.dead_letter_id for row in world.noted] == [one.id for one in world.letters[:4]]
 
@@ -214,7 +228,7 @@ def test_what_could_not_be_noted_is_said(world: World) -> None:
     world.catalog_is_down = True
 
     with pytest.raises(UnavailableError, match=r"2 records were sent and not noted .* harmless"):
-        replay.replay(SETTINGS, Selection(), Options())
+        run(Options())
 
 
 def test_many_are_sent_in_bounded_parts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +237,7 @@ def test_many_are_sent_in_bounded_parts(world: World, monkeypatch: pytest.Monkey
     monkeypatch.setattr(world, "flush", lambda: flushed.append(len(world.records)))
     world.letters = [letter(n) for n in range(2_500)]
 
-    replay.replay(SETTINGS, Selection(), Options())
+    run(Options())
 
     assert flushed == [1000, 2000, 2500]
     assert len(world.noted) == 2500

@@ -193,14 +193,12 @@ def replay(  # noqa: PLR0913 - each is an option
     if fix is not None:
         given = fixes.read(fix)
         fixes.require_same_events(settings, given, fix)
-    options = sending.Options(max_attempts, again, given)
-    counts = sending.waiting(settings, chosen, options)
-    count = sum(counts.get(status, 0) for status in options.statuses)
-    if count and not yes:
+    plan = sending.plan(settings, chosen, sending.Options(max_attempts, again, given))
+    if plan.count and not yes:
         if not console.err.is_terminal:
-            raise TicklakeError(f"{count} dead letters would be sent again; say --yes")
-        typer.confirm(f"Send {count} dead letters again?", abort=True, err=True)
-    done = sending.replay(settings, chosen, options)
+            raise TicklakeError(f"{plan.count} dead letters would be sent again; say --yes")
+        typer.confirm(f"Send {plan.count} dead letters again?", abort=True, err=True)
+    done = sending.replay(settings, plan)
     if as_json:
         _print_json(asdict(done))
         return
