@@ -196,6 +196,25 @@ def test_ten_megabytes_are_refused_by_our_client_and_by_the_broker(stack: Settin
     client.close()
 
 
+@pytest.mark.xfail(
+    run=False,
+    reason="the sink of the dead-letter topic takes 2 MiB: the job restarts without end",
+)
+def test_ten_megabytes_that_compress_are_a_dead_letter(
+    judged: Judged, stack: Settings, query: Query, cluster: Cluster
+) -> None:
+    """The broker counts bytes after compression: blanks pass it, and must not stop the job."""
+    before = restarts(cluster)
+    (case,) = (one for one in corpus() if one.name in STOPS_THE_JOB)
+    client = producer(stack)
+    place = client.send(case.topic, case.value, case.key).get(timeout=60)
+    client.close()
+
+    await_all_read(stack)
+    await_status(query, f"{case.topic}:{place.partition}:{place.offset}", "open")
+    assert restarts(cluster) == before
+
+
 def ticklake(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line on the stack."""
     return subprocess.run(
