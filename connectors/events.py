@@ -321,6 +321,43 @@ class DeadLetter(Event):
     error_message: Text = Field(description="what was found and what is allowed")
     record_key: bytes | None = Field(None, description="the record's key, unchanged")
     payload: bytes | None = Field(None, description="the record's value, unchanged")
+    headers: str | None = Field(
+        None,
+        description="the record's headers, in their order: JSON list of [name, base64]",
+    )
+    attempts: Sequence | None = Field(
+        0, description="how often it was sent again before: the header ticklake-attempt, else 0"
+    )
+
+
+class DeadLetterReplay(Event):
+    """A dead letter that was sent again to its topic, and where the broker put it.
+
+    Its event_id is that place, topic:partition:offset: the id of the newer dead letter, should the
+    record fail again.
+    """
+
+    stream: ClassVar[Stream] = Stream(
+        key="dead_letter_id",
+        time="replayed_at",
+        made_by="replay",
+        tables=(BronzeTable("dead_letter_replays", "Each sending again of a dead letter."),),
+    )
+
+    dead_letter_id: Identifier = Field(description="event_id of the dead letter")
+    attempt: Sequence = Field(description="1 for its first sending again, then counted up")
+    replayed_at: Time = Field(description="when it was sent, UTC")
+    topic: Identifier = Field(description="the topic that it was sent to")
+    partition: Sequence = Field(description="the partition that the broker put it in")
+    offset: Sequence = Field(description="the offset there")
+    value_sha256: Identifier = Field(description="SHA-256 of the value sent, in hexadecimal")
+    fixed: bool = Field(description="whether another value was sent than the dead letter's own")
+    sent_event_id: Identifier | None = Field(
+        None, description="event_id in the value sent, where it could be read"
+    )
+    sent_event_time: Time | None = Field(
+        None, description="event time in the value sent, where it could be read, UTC"
+    )
 
 
 class CommitReceipt(Event):
@@ -363,5 +400,6 @@ EVENTS: tuple[type[Event], ...] = (
     FeedStatus,
     Bar5s,
     DeadLetter,
+    DeadLetterReplay,
     CommitReceipt,
 )

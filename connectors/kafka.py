@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,11 +13,11 @@ from typing import Any, Self
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, KafkaTimeoutError
-from kafka.partitioner import DefaultPartitioner
 
 from connectors.change import Change, require_none_refused
 from connectors.errors import TicklakeError, UnavailableError
 from connectors.events import CLOCK, EVENTS, Tick
+from connectors.partitioner import RememberingPartitioner
 from connectors.settings import KafkaSettings
 from connectors.stream import Event
 
@@ -31,7 +31,6 @@ _DELIVERY_SECONDS = 120
 # Bounds the memory of records on their way; the client itself has no bound.
 _MOST_IN_FLIGHT = 100_000
 _DRAIN_EVERY = 4_096
-_MOST_KEYS = 50_000
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ class Publisher:
                 batch_size=256 * 1024,
                 max_request_size=_TOPIC_BYTES,
                 linger_ms=linger_ms,
-                partitioner=_RememberingPartitioner(),
+                partitioner=RememberingPartitioner(),
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
             )
@@ -178,6 +177,25 @@ class Publisher:
         self.sent[topic] += 1
         if len(self._waiting) % _DRAIN_EVERY == 0:
             self._drain(_MOST_IN_FLIGHT)
+
+    def send_again(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes,
+        headers: Sequence[tuple[str, bytes]],
+        stored: Callable[[int, int], object],
+    ) -> None:
+        """Send bytes with headers; `stored` is called, from another thread, with partition, offset.
+
+        Raises:
+            UnavailableError: the broker does not answer.
+        """
+        with _faults(self._settings):
+            future = self._producer.send(topic, value, key, headers=list(headers))
+        future.add_callback(lambda place: stored(place.partition, place.offset))
+        self._waiting.append(future)
+        self.sent[topic] += 1
 
     def flush(self) -> None:
         """Return when everything sent is on the broker.
@@ -228,25 +246,6 @@ class Publisher:
             f"{self._settings.bootstrap_servers} and {undecided} are undecided: "
             f"{failed[0].exception}; send them again: what did arrive is recognised by its event_id"
         )
-
-
-class _RememberingPartitioner(DefaultPartitioner):  # type: ignore[misc]  # it has no types
-    """The default's choice, hashed once a key: its murmur2 is pure Python, a fifth of a send."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, bytes, int], int] = {}
-
-    def partition(self, topic: str, key: Any, serialized_key: bytes | None, *rest: Any) -> int:  # noqa: ANN401
-        count = len(rest[-1].partitions_for_topic(topic) or ())
-        if serialized_key is None or not count:
-            return int(super().partition(topic, key, serialized_key, *rest))
-        found = self._known.get((topic, serialized_key, count))
-        if found is None:
-            if len(self._known) >= _MOST_KEYS:
-                self._known.clear()
-            found = int(super().partition(topic, key, serialized_key, *rest))
-            self._known[topic, serialized_key, count] = found
-        return found
 
 
 def clock_beats(publisher: Publisher, at: datetime) -> int:

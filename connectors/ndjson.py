@@ -60,21 +60,55 @@ def read(file: Path, event: type[Event]) -> Iterator[Record]:
         TicklakeError: the file cannot be read, or a line breaks a rule; names line and field.
     """
     reader = Reader(event)
+    for number, line in lines(file):
+        try:
+            yield reader.parse(line)
+        except ValueError as error:
+            raise TicklakeError(f"{file} line {number}: {error}") from error
+
+
+def lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, with their numbers from 1 on.
+
+    Raises:
+        TicklakeError: the file cannot be read.
+    """
     try:
         with _opened(file) as stream:
             number = 0
             while line := stream.readline(_LONGEST_LINE):
                 number += 1
                 text = line.removeprefix(_BOM) if number == 1 else line
-                if text.isspace() or not text:
-                    continue
-                try:
-                    yield reader.parse(text)
-                except ValueError as error:
-                    raise TicklakeError(f"{file} line {number}: {error}") from error
+                if text and not text.isspace():
+                    yield number, text
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise TicklakeError(f"cannot read {file}: {reason}") from error
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """The JSON object in a line; decimals are exact, a name may stand once.
+
+    Raises:
+        ValueError: what was found instead.
+    """
+    if len(line) >= _LONGEST_LINE:
+        raise _BadLineError(f"is longer than {_LONGEST_LINE} bytes; one event is one line")
+    try:
+        found = _DECODE(line.decode())
+    except UnicodeDecodeError as error:
+        raise _BadLineError(f"is not UTF-8 (byte {error.start + 1})") from error
+    except json.JSONDecodeError as error:
+        raise _BadLineError(f"is not JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise _BadLineError("is nested too deeply") from error
+    except _BadLineError:
+        raise
+    except ValueError as error:  # a whole number of more digits than Python converts
+        raise _BadLineError("holds a number of too many digits") from error
+    if not isinstance(found, dict):
+        raise _BadLineError(f"is {_shown(found)}; one JSON object a line is needed")
+    return found
 
 
 class Reader:
@@ -89,9 +123,6 @@ class Reader:
             for name, column in self._columns.items()
             if (prepare := _preparation(column)) is not None
         }
-        self._decode = json.JSONDecoder(
-            parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique
-        ).decode
 
     def parse(self, line: bytes) -> Record:
         """The event in a line.
@@ -99,17 +130,20 @@ class Reader:
         Raises:
             ValueError: what was found and what is allowed.
         """
+        return self.check(decode(line))
+
+    def check(self, found: dict[str, Any]) -> Record:
+        """The event in an object that `decode` gave.
+
+        Raises:
+            ValueError: what was found and what is allowed.
+        """
         try:
-            return self._parse(line)
+            return self._check(found)
         except RecursionError as error:
             raise _BadLineError("is nested too deeply") from error
 
-    def _parse(self, line: bytes) -> Record:
-        if len(line) >= _LONGEST_LINE:
-            raise _BadLineError(f"is longer than {_LONGEST_LINE} bytes; one event is one line")
-        found = self._json(line)
-        if not isinstance(found, dict):
-            raise _BadLineError(f"is {_shown(found)}; one JSON object a line is needed")
+    def _check(self, found: dict[str, Any]) -> Record:
         prepared = self._prepared
         for name, value in found.items():
             if name in prepared and value is not None:
@@ -124,18 +158,6 @@ class Reader:
         if (size := len(record.key) + len(record.value)) > LARGEST_RECORD:
             raise _BadLineError(f"makes a record of {size} bytes; allowed are {LARGEST_RECORD}")
         return record
-
-    def _json(self, line: bytes) -> object:
-        try:
-            return self._decode(line.decode())
-        except UnicodeDecodeError as error:
-            raise _BadLineError(f"is not UTF-8 (byte {error.start + 1})") from error
-        except json.JSONDecodeError as error:
-            raise _BadLineError(f"is not JSON: {error.msg} at column {error.colno}") from error
-        except _BadLineError:
-            raise
-        except ValueError as error:  # a whole number of more digits than Python converts
-            raise _BadLineError("holds a number of too many digits") from error
 
     def _words(self, error: ErrorDetails) -> str:
         if not error["loc"]:
@@ -191,7 +213,7 @@ def _time(column: Column, value: object) -> object:
 def _document(value: object) -> object:
     """A document is kept as text, not computed with: its numbers are those of any JSON reader."""
     if isinstance(value, dict):
-        return {key: _document(inner) for key, inner in value.items()}
+        return {_valid(key): _document(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_document(inner) for inner in value]
     if isinstance(value, Decimal):
@@ -204,6 +226,14 @@ def _document(value: object) -> object:
     return value
 
 
+def _valid(name: str) -> str:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise _BadLineError("holds text that is no valid Unicode") from error
+    return name
+
+
 def _refuse(column: Column, value: object) -> NoReturn:
     raise _BadLineError(_refusal(column, value))
 
@@ -214,7 +244,10 @@ def _refusal(column: Column, value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
+    try:
+        text = str(value) if isinstance(value, Decimal) else json.dumps(value, default=str)
+    except RecursionError:
+        return "nested too deeply to show"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 
@@ -229,3 +262,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise _BadLineError(f"has the field {twice!r} twice; a field is given once")
     return found
+
+
+_DECODE = json.JSONDecoder(
+    parse_float=Decimal, parse_constant=_no_constant, object_pairs_hook=_unique
+).decode

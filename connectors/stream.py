@@ -4,6 +4,7 @@ Type names are those of the Iceberg specification: the neutral vocabulary from w
 Flink DDL, the JSON Schema and the data dictionary are made.
 """
 
+import re
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -30,6 +31,10 @@ from pydantic.types import StringConstraints
 IDENTIFIER = r"^[!-~]+$"
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND_DIGITS = 6
+# Decimal() also takes blanks, underscores and the digits of other scripts.
+_DECIMAL_TEXT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_MOST_DIGITS = 100
+_LONGEST_AMOUNT = 20
 
 
 def _exact_decimal(value: object) -> object:
@@ -37,18 +42,25 @@ def _exact_decimal(value: object) -> object:
     if isinstance(value, float):
         raise ValueError("a decimal string such as '1.25' is needed; a float is not exact")  # noqa: TRY004
     if isinstance(value, str):
+        if not _DECIMAL_TEXT.fullmatch(value):
+            raise ValueError("a decimal string such as '1.25' is needed")
         try:
             value = Decimal(value)
         except ArithmeticError:
             return value
-    if isinstance(value, Decimal) and value.is_finite() and "." in format(value, "f"):
+    if isinstance(value, Decimal) and _is_writable(value) and "." in format(value, "f"):
         return Decimal(format(value, "f").rstrip("0").rstrip("."))
     return value
 
 
+def _is_writable(value: Decimal) -> bool:
+    """Whether it has digits that can be written out: an exponent may stand for 10^18 of them."""
+    return value.is_finite() and abs(value.adjusted()) < _MOST_DIGITS
+
+
 def _rounded_to_cents(value: object) -> object:
     exact = _exact_decimal(value)
-    if isinstance(exact, Decimal) and exact.is_finite():
+    if isinstance(exact, Decimal) and _is_writable(exact) and exact.adjusted() < _LONGEST_AMOUNT:
         return exact.quantize(Decimal("0.01"))  # half-even, the default context
     return exact
 
@@ -171,7 +183,8 @@ class Stream:
         varies: columns that may differ between two sendings of one event; any other difference
             under one event_id is a conflict.
         rules: comparisons that must hold between columns of one event, as (left, operator, right).
-        made_by: what writes the topic or table; 'connectors' publish, 'flink' derives.
+        made_by: what writes the topic or table; 'connectors' publish, 'flink' derives,
+            'replay' and 'audit' note what they did.
         retention_days: how long Kafka keeps the topic, by arrival time.
     """
 
@@ -182,7 +195,7 @@ class Stream:
     select: str | None = None
     varies: tuple[str, ...] = ()
     rules: tuple[tuple[str, Literal["<=", ">="], str], ...] = ()
-    made_by: Literal["connectors", "flink", "audit"] = "connectors"
+    made_by: Literal["connectors", "flink", "replay", "audit"] = "connectors"
     retention_days: int = 7
 
 

@@ -13,7 +13,9 @@ SELECT
   `_error_message` AS `error_message`,
   `_key` AS `record_key`,
   `_payload` AS `payload`,
-  `_headers` AS `record_headers`
+  `_headers` AS `record_headers`,
+  `_headers_text` AS `headers`,
+  `_attempts` AS `attempts`
 FROM source_${event}
 WHERE `_table` = 'dead_letters';
 

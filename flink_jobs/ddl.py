@@ -20,6 +20,7 @@ _TYPES = {
     "binary": "BYTES",
 }
 _LARGEST_RECORD = 1024 * 1024
+_LARGEST_DEAD = 64 * _LARGEST_RECORD
 WINDOW_MS = 5000
 _RECEIPT = (
     "job STRING, job_id STRING, checkpoint_id BIGINT, subtask BIGINT, first_offset BIGINT, "
@@ -107,6 +108,8 @@ def source(event: type[Event], job: str, settings: JobSettings, remember: timede
         "`_key` BYTES",
         "`_payload` BYTES",
         "`_headers` MAP<STRING, BYTES>",
+        "`_headers_text` STRING",
+        "`_attempts` BIGINT",
         "`_kafka_partition` INT",
         "`_kafka_offset` BIGINT",
         "`_ingested_at` TIMESTAMP_LTZ(6)",
@@ -162,8 +165,10 @@ def dead_letter_sink(event: type[Event], kafka: KafkaSettings) -> str:
         "topic": f"{event.stream.topic}.dlq",
         "properties.bootstrap.servers": kafka.bootstrap_servers,
         "sink.delivery-guarantee": "at-least-once",
-        # The largest record allowed, its key and the reason in the headers.
-        "properties.max.request.size": str(2 * _LARGEST_RECORD),
+        # A record that is too large came compressed, and is sent on so.
+        "properties.compression.type": "zstd",
+        "properties.max.request.size": str(_LARGEST_DEAD),
+        "properties.buffer.memory": str(2 * _LARGEST_DEAD),
         "key.format": "raw",
         "key.fields": "record_key",
         "value.fields-include": "EXCEPT_KEY",

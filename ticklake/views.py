@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
 
+from connectors import headers
 from connectors.change import Change
-from iceberg_catalog.tables import NAMESPACE
+from iceberg_catalog.tables import NAMESPACE, tables
 from ticklake import queries
 from ticklake.settings import Settings
+
+MOST_ATTEMPTS = 5
+"""A dead letter that was sent again so often is parked."""
 
 _FOLDER = "iceberg_catalog.views"
 
@@ -29,7 +33,11 @@ def views(settings: Settings) -> tuple[View, ...]:
     for file in sorted(files(_FOLDER).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".sql"):
             query = Template(file.read_text()).safe_substitute(
-                lake=_quoted(settings.catalog.name), partitions=settings.kafka.partitions
+                lake=_quoted(settings.catalog.name),
+                partitions=settings.kafka.partitions,
+                stored=_stored(_quoted(settings.catalog.name)),
+                dead_letter_header=headers.DEAD_LETTER,
+                most_attempts=MOST_ATTEMPTS,
             )
             digest = hashlib.sha256(query.encode()).hexdigest()[:12]
             text = query.removeprefix("-- ").partition(":")[0]
@@ -76,6 +84,17 @@ def apply(settings: Settings, changes: Iterable[Change]) -> None:
                 f"CREATE OR REPLACE VIEW {name} COMMENT '{comment}' SECURITY INVOKER AS\n"
                 f"{view.query}",
             )
+
+
+def _stored(lake: str) -> str:
+    """Where each event of a topic is in bronze, as a query over all tables that keep one."""
+    return "\n  UNION ALL\n  ".join(
+        f"SELECT '{table.event.stream.topic}' AS topic, '{table.name}' AS table_name, event_id, "  # noqa: S608 - as declared
+        f"{_quoted(table.time)} AS event_time, CAST(_kafka_partition AS bigint) AS "
+        f'"partition", _kafka_offset AS "offset" FROM {lake}.{NAMESPACE}.{_quoted(table.name)}'
+        for table in tables()
+        if table.event.stream.made_by == "connectors"
+    )
 
 
 def _target(view: View) -> str:

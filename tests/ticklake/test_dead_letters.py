@@ -43,6 +43,14 @@ def test_nothing_chosen_is_all() -> None:
     assert Selection().where() == ("TRUE", [])
 
 
+def test_each_of_several_values_is_bound() -> None:
+    """Ids and statuses are lists of any length."""
+    where, values = Selection(ids=("a:0:1", "a:0:2"), statuses=("open",)).where()
+
+    assert where == "event_id IN (?, ?) AND status IN (?)"
+    assert values == ["a:0:1", "a:0:2", "open"]
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

@@ -15,9 +15,13 @@ import pyarrow as pa
 import pytest
 import stack_fixture
 from kafka import KafkaConsumer, TopicPartition
+from poison import event_id, good, packed
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
 
+from connectors import headers
 from connectors import kafka as topics
+from connectors.events import DeadLetter, MacroIndicator
+from iceberg_catalog.append import append
 from iceberg_catalog.catalog import connect
 from ticklake import queries
 from ticklake.local import kafka, postgres, processes, trino
@@ -25,6 +29,7 @@ from ticklake.settings import Settings, load
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
 PARTS = (postgres, kafka, trino)
+MACRO = "macro.indicators.v1"
 START = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 
@@ -64,6 +69,11 @@ def ticklake(settings: Settings, *arguments: str, **extra: str) -> subprocess.Co
 
 def stored(settings: Settings, topic: str) -> list[tuple[int, bytes | None, bytes | None]]:
     """All records of a topic: partition, key and value."""
+    return [(partition, r.key, r.value) for partition, _, r in records(settings, topic)]
+
+
+def records(settings: Settings, topic: str) -> list[tuple[int, int, Any]]:
+    """All records of a topic: partition, offset and the record."""
     consumer = KafkaConsumer(
         bootstrap_servers=settings.kafka.bootstrap_servers, consumer_timeout_ms=10_000
     )
@@ -72,10 +82,10 @@ def stored(settings: Settings, topic: str) -> list[tuple[int, bytes | None, byte
         consumer.assign(parts)
         consumer.seek_to_beginning()
         wanted = sum(consumer.end_offsets(parts).values())
-        found: list[tuple[int, bytes | None, bytes | None]] = []
+        found: list[tuple[int, int, Any]] = []
         while len(found) < wanted:
-            for records in consumer.poll(timeout_ms=5000).values():
-                found += [(r.partition, r.key, r.value) for r in records]
+            for batch in consumer.poll(timeout_ms=5000).values():
+                found += [(r.partition, r.offset, r) for r in batch]
         return found
     finally:
         consumer.close()
@@ -159,30 +169,162 @@ def test_sql_shows_rows_and_one_line_of_what_is_wrong(settings: Settings) -> Non
     assert "Traceback" not in wrong.stderr + silent.stderr
 
 
-def test_dead_letters_go_back_byte_for_byte(settings: Settings) -> None:
-    """Chosen by fault, sent with key and bytes unchanged, refused without --yes."""
+def refuse(settings: Settings, offset: int, **changed: Any) -> str:  # noqa: ANN401 - any field
+    """Store a dead letter of the macro indicators, as Flink would; returns its id."""
+    given: dict[str, Any] = {
+        "event_id": f"{MACRO}:0:{offset}",
+        "topic": MACRO,
+        "partition": 0,
+        "offset": offset,
+        "timestamp": datetime.now(UTC),
+        "error_code": "wrong_type",
+        "error_message": "value is a word",
+        "record_key": b"CPI",
+        "payload": packed(good(MacroIndicator, f"macro {offset}", value="many")),
+        "headers": headers.packed([("trace", b"\xff")]),
+    }
+    letter = DeadLetter(**(given | changed))
+    with closing(connect(settings.catalog)) as catalog:
+        append(catalog, "dead_letters", [letter])
+    return letter.event_id
+
+
+def keep(settings: Settings, event_id: str, partition: int, offset: int) -> None:
+    """Store a macro indicator in bronze, as Flink would."""
     queries.run(
         settings,
-        "INSERT INTO dead_letters VALUES "
-        "('macro.indicators.v1:0:1', 'macro.indicators.v1', 0, 1, now(), 'not_json', 'cut off', "
-        "CAST('CPI' AS varbinary), X'fffe00'), "
-        "('macro.indicators.v1:0:2', 'macro.indicators.v1', 0, 2, now(), 'empty', 'no value', "
-        "NULL, NULL)",
+        "INSERT INTO raw_macro_indicators (event_id, source_provider, indicator, timestamp, value, "
+        "revision, is_mock, _kafka_partition, _kafka_offset, _ingested_at) VALUES "
+        "(?, 'poison', 'CPI', TIMESTAMP '2026-01-31 09:30:00 UTC', 1, 0, false, ?, ?, now())",
+        (event_id, partition, offset),
     )
-    chosen = ("dlq", "replay", "--code", "not_json")
 
-    groups = json.loads(ticklake(settings, "dlq", "list", "--json").stdout)
-    shown = ticklake(settings, "dlq", "show", "macro.indicators.v1:0:1").stdout
+
+def statuses(settings: Settings) -> dict[str, str]:
+    """The status of each dead letter."""
+    rows = queries.run(settings, "SELECT event_id, status FROM dead_letter_status").rows
+    assert len(rows) == len({row[0] for row in rows})
+    return {row[0]: row[1] for row in rows}
+
+
+def test_dead_letters_go_back_byte_for_byte(settings: Settings) -> None:
+    """Key, bytes and headers unchanged, two headers more; refused without --yes; then under way."""
+    bad = refuse(settings, 1, payload=b"\xff\xfe\x00", error_code="not_json")
+    empty = refuse(settings, 2, payload=None, record_key=None, error_code="empty", headers=None)
+    chosen = ("dlq", "replay", "--id", bad, "--id", empty)
+
+    shown = ticklake(settings, "dlq", "show", bad).stdout
     asked = ticklake(settings, *chosen)
-    done = ticklake(settings, *chosen, "--yes", "--json")
+    done = json.loads(ticklake(settings, *chosen, "--yes", "--json").stdout)
+    again = json.loads(ticklake(settings, *chosen, "--yes", "--json").stdout)
+    listed = json.loads(ticklake(settings, "dlq", "list", "--json").stdout)
 
-    assert {("not_json", 1), ("empty", 1)} == {(g["error_code"], g["count"]) for g in groups}
-    assert "not_json: cut off" in shown
     assert "ff fe 00" in shown
+    assert "header trace: 000000  ff" in shown
     assert asked.returncode == 2
-    assert json.loads(done.stdout) == {"sent": {"macro.indicators.v1": 1}, "empty": 0}
-    records = [(key, value) for _, key, value in stored(settings, "macro.indicators.v1")]
-    assert records == [(b"CPI", b"\xff\xfe\x00")]
+    assert "2 dead letters would be sent again; say --yes" in asked.stderr
+    assert done["sent"] == {MACRO: 1}
+    assert [kept["id"] for kept in done["unsendable"]] == [empty]
+    assert (again["sent"], again["settled"]) == ({}, {"sent": 1})
+    assert statuses(settings) == {bad: "sent", empty: "open"}
+    assert {g["error_code"]: g["statuses"]["sent"] for g in listed} == {"not_json": 1, "empty": 0}
+    ((partition, offset, record),) = records(settings, MACRO)
+    assert (record.key, record.value) == (b"CPI", b"\xff\xfe\x00")
+    assert record.headers == [
+        ("trace", b"\xff"),
+        ("ticklake-dead-letter", bad.encode()),
+        ("ticklake-attempt", b"1"),
+    ]
+    rows = queries.run(
+        settings,
+        'SELECT dead_letter_id, attempt, "partition", "offset", fixed FROM dead_letter_replays',
+    ).rows
+    assert rows == [[bad, 1, partition, offset, False]]
+
+
+def test_each_dead_letter_says_what_became_of_it(settings: Settings) -> None:
+    """By the place of the record that was sent again, whoever stored or refused it there."""
+    ids = [refuse(settings, offset) for offset in range(10, 14)]
+    good_one, bad_one, double, waiting = ids
+    tired = refuse(settings, 14, attempts=5)
+    unnoted = refuse(settings, 15)
+    newest = refuse(
+        settings, 70, headers=headers.packed([(headers.DEAD_LETTER, unnoted.encode())]), attempts=1
+    )
+    # once a note of "double" has an event time, its event can be found stored elsewhere
+    fix = packed(good(MacroIndicator, "macro 12"))
+    file = settings.local.home / "fix.ndjson"
+    file.write_bytes(b'{"id":"%b","payload":%b}' % (double.encode(), fix))
+    keep(settings, event_id("macro 12"), 3, 999)
+
+    sent = [a for i in (good_one, bad_one, waiting, tired) for a in ("--id", i)]
+    done = json.loads(ticklake(settings, "dlq", "replay", *sent, "--yes", "--json").stdout)
+    fixed = ticklake(settings, "dlq", "replay", "--fix", str(file), "--yes", "--json")
+    places = {
+        row[0]: row[1:]
+        for row in queries.run(
+            settings, 'SELECT dead_letter_id, "partition", "offset" FROM dead_letter_replays'
+        ).rows
+    }
+    keep(settings, event_id("macro 10"), *places[good_one])
+    partition, offset = places[bad_one]
+    newer = f"{MACRO}:{partition}:{offset}"
+    refuse(settings, offset, event_id=newer, partition=partition)
+
+    assert done["sent"] == {MACRO: 3}
+    assert [kept["id"] for kept in done["parked"]] == [tired]
+    assert "the last gave wrong_type: value is a word" in done["parked"][0]["reason"]
+    assert json.loads(fixed.stdout)["sent"] == {MACRO: 1}, fixed.stderr
+    found = statuses(settings)
+    assert {
+        good_one: "replayed",
+        bad_one: "failed_again",
+        newer: "open",
+        double: "duplicate",
+        waiting: "sent",
+        tired: "parked",
+        unnoted: "failed_again",
+        newest: "open",
+    } == {key: found[key] for key in (*ids, newer, tired, unnoted, newest)}
+    told = ticklake(settings, "dlq", "show", newer).stdout
+    assert "sent unchanged, attempt 1, to partition" in told
+    assert f"failed again: {newer}" in told
+    stored_at = ticklake(settings, "dlq", "show", good_one).stdout
+    assert "replayed: stored in bronze.raw_macro_indicators, _kafka_partition" in stored_at
+    twin = json.loads(ticklake(settings, "dlq", "show", double, "--json").stdout)
+    assert (twin["stored_table"], twin["stored_partition"], twin["stored_offset"]) == (
+        "raw_macro_indicators",
+        3,
+        999,
+    )
+    rest = ticklake(settings, "dlq", "export", "--topic", MACRO).stdout.splitlines()
+    assert {json.loads(line)["id"] for line in rest} >= {newer, tired, newest}
+    assert not {json.loads(line)["id"] for line in rest} & set(ids)
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        ({"value": "many"}, 'line 1: value is "many"; allowed is a decimal number'),
+        ({"event_id": "other"}, "line 1: event_id is 'other'; the dead letter's is"),
+    ],
+)
+def test_a_bad_fix_sends_nothing(
+    settings: Settings, tmp_path: Path, payload: dict[str, Any], said: str
+) -> None:
+    """One line says what is wrong, exit code 2."""
+    name = f"macro {len(said)}"
+    bad = refuse(settings, 1000 + len(said), payload=packed(good(MacroIndicator, name)))
+    before = len(records(settings, MACRO))
+    file = tmp_path / "fix.ndjson"
+    file.write_text(json.dumps({"id": bad, "payload": good(MacroIndicator, name, **payload)}))
+
+    done = ticklake(settings, "dlq", "replay", "--fix", str(file), "--yes")
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert len(records(settings, MACRO)) == before
 
 
 def beat(settings: Settings, partitions: list[int], second: int) -> None:

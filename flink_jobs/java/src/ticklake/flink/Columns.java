@@ -12,8 +12,8 @@ final class Columns {
     static final List<String> NAMES =
             List.of(
                     "_table", "_event_us", "_id_hash", "_content_hash", "_error_code", "_error_message",
-                    "_key", "_payload", "_headers", "_kafka_partition", "_kafka_offset", "_ingested_at",
-                    "_rowtime", "_receipt");
+                    "_key", "_payload", "_headers", "_headers_text", "_attempts", "_kafka_partition",
+                    "_kafka_offset", "_ingested_at", "_rowtime", "_receipt");
 
     static final int TABLE = 0;
     static final int EVENT_US = 1;
@@ -24,11 +24,13 @@ final class Columns {
     static final int KEY = 6;
     static final int PAYLOAD = 7;
     static final int HEADERS = 8;
-    static final int PARTITION = 9;
-    static final int OFFSET = 10;
-    static final int INGESTED_AT = 11;
-    static final int ROWTIME = 12;
-    static final int RECEIPT = 13;
+    static final int HEADERS_TEXT = 9;
+    static final int ATTEMPTS = 10;
+    static final int PARTITION = 11;
+    static final int OFFSET = 12;
+    static final int INGESTED_AT = 13;
+    static final int ROWTIME = 14;
+    static final int RECEIPT = 15;
 
     private Columns() {}
 

@@ -14,6 +14,8 @@ import org.apache.flink.table.data.DecimalData;
 final class DecimalField extends Field {
 
     private static final Pattern TYPE = Pattern.compile("decimal\\((\\d+), (\\d+)\\)");
+    private static final Pattern NUMBER =
+            Pattern.compile("[+-]?(?:[0-9]+(?:\\.[0-9]*)?|\\.[0-9]+)(?:[eE][+-]?[0-9]+)?");
     private static final int LONGEST = 64;
     private static final int COMPACT = 18; // digits that fit a long
 
@@ -103,14 +105,20 @@ final class DecimalField extends Field {
     }
 
     private Object exact(JsonParser parser, String text) throws IOException, Rejected {
+        // BigDecimal itself would take the digits of any script
+        if (!NUMBER.matcher(text).matches()) {
+            throw wrongType(parser, "a decimal string is allowed");
+        }
         BigDecimal value;
         try {
-            if (text.length() > LONGEST) {
-                throw new NumberFormatException();
-            }
-            value = new BigDecimal(text);
-        } catch (NumberFormatException error) {
-            throw wrongType(parser, "a decimal string is allowed");
+            value = text.length() > LONGEST ? null : new BigDecimal(text);
+        } catch (NumberFormatException exponent) {
+            value = null;
+        }
+        if (value == null) {
+            throw Rejected.of(
+                    "out_of_range", name, text,
+                    "at most " + LONGEST + " characters and an exponent of 9 digits are read");
         }
         // An exponent of a thousand digits must not be expanded.
         boolean huge = value.precision() - (long) value.scale() > precision - scale;

@@ -49,6 +49,7 @@ final class EventSpec implements Serializable {
     final Map<StringData, Kind> kinds = new HashMap<>();
     final List<Rule> rules = new ArrayList<>();
     final String topic;
+    final String version;
     final int id;
     final int time;
     final int[] content;
@@ -75,6 +76,7 @@ final class EventSpec implements Serializable {
             fields.add(Field.of(column));
         }
         topic = node.get("topic").asText();
+        version = topic.substring(topic.lastIndexOf(".v") + 2);
         id = index.get("event_id");
         time = index.get(node.get("time").asText());
         windowMillis = node.get("window_ms").asLong();

@@ -55,6 +55,19 @@ abstract class Field {
         return Rejected.of("wrong_type", name, shown(parser), allowed);
     }
 
+    /** A surrogate alone is no character, and no UTF-8 can hold it. */
+    final StringData wellFormed(String text) throws Rejected {
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            boolean pair = Character.isHighSurrogate(c) && i + 1 < text.length() && Character.isLowSurrogate(text.charAt(i + 1));
+            if (Character.isSurrogate(c) && !pair) {
+                throw new Rejected("out_of_range", name + " has half of a surrogate pair; whole characters are needed");
+            }
+            i += pair ? 1 : 0;
+        }
+        return StringData.fromString(text);
+    }
+
     static String shown(JsonParser parser) throws IOException {
         JsonToken token = parser.currentToken();
         if (token == JsonToken.START_OBJECT) {
@@ -129,7 +142,7 @@ abstract class Field {
             try (JsonGenerator copy = RecordParser.JSON.createGenerator(text)) {
                 copy.copyCurrentStructure(parser);
             }
-            return StringData.fromString(text.toString());
+            return wellFormed(text.toString());
         }
     }
 }

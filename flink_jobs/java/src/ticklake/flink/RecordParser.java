@@ -1,17 +1,19 @@
 package ticklake.flink;
 
 import java.io.IOException;
-import java.util.HashMap;
-import java.util.Map;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
 import org.apache.flink.kafka.shaded.org.apache.kafka.clients.consumer.ConsumerRecord;
-import org.apache.flink.kafka.shaded.org.apache.kafka.common.header.Header;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonFactory;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonLocation;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonParser;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonProcessingException;
 import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.JsonToken;
-import org.apache.flink.table.data.GenericMapData;
+import org.apache.flink.shaded.jackson2.com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.StringData;
@@ -26,9 +28,8 @@ import org.apache.flink.util.Collector;
 final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
 
     private static final long serialVersionUID = 1L;
+    private static final String TOO_MUCH = " is nested deeper, or has a longer number or name, than is read";
     private static final TimestampData NEVER = TimestampData.fromEpochMillis(0);
-
-    private static final GenericMapData NO_HEADERS = new GenericMapData(Map.of());
 
     // Jackson's own limits (nesting 1,000, number length 1,000) make hostile input a plain error.
     static final JsonFactory JSON = new JsonFactory();
@@ -58,17 +59,22 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
     public void deserialize(ConsumerRecord<byte[], byte[]> record, Collector<RowData> out) {
         GenericRowData row = empty();
         try {
+            checkBytes(record);
             parse(record.value(), row);
             complete(row);
             good(record, row);
         } catch (Rejected reason) {
             row = dead(record, reason.code, reason.getMessage());
+        } catch (StreamConstraintsException tooMuch) {
+            row = dead(record, "out_of_range", "the record" + TOO_MUCH);
+        } catch (JsonProcessingException notJson) {
+            row = dead(record, "not_json", at(notJson));
         } catch (IOException notJson) {
-            row = dead(record, "not_json", firstLine(notJson.getMessage()));
+            row = dead(record, "not_json", "the text ends or breaks off where UTF-8 or JSON goes on");
         }
         row.setField(width + Columns.KEY, record.key());
         row.setField(width + Columns.PAYLOAD, record.value());
-        row.setField(width + Columns.HEADERS, headers(record));
+        RecordHeaders.fill(row, width, record);
         row.setField(width + Columns.PARTITION, record.partition());
         row.setField(width + Columns.OFFSET, record.offset());
         row.setField(width + Columns.INGESTED_AT, TimestampData.fromEpochMillis(record.timestamp()));
@@ -104,16 +110,9 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
         return row;
     }
 
-    private static GenericMapData headers(ConsumerRecord<byte[], byte[]> record) {
-        Map<StringData, byte[]> found = null;
-        for (Header header : record.headers()) {
-            found = found == null ? new HashMap<>() : found;
-            found.put(StringData.fromString(header.key()), header.value());
-        }
-        return found == null ? NO_HEADERS : new GenericMapData(found);
-    }
-
-    private void parse(byte[] message, GenericRowData row) throws IOException, Rejected {
+    /** What can be said without a parse. */
+    private void checkBytes(ConsumerRecord<byte[], byte[]> record) throws Rejected {
+        byte[] message = record.value();
         if (message == null || message.length == 0) {
             throw new Rejected("empty", "the record has no value; a JSON object is needed");
         }
@@ -122,6 +121,27 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
                     "oversized", "the record", "of " + message.length + " bytes",
                     "at most " + spec.maxBytes + " are allowed");
         }
+        RecordHeaders.checkVersion(record, spec);
+        int all = 0;
+        for (byte b : message) {
+            all |= b;
+        }
+        // Jackson guesses UTF-16 and UTF-32, and mends bad UTF-8 without a word.
+        if (message.length > 1 && (message[0] == 0 || message[1] == 0) || all < 0 && !isUtf8(message)) {
+            throw new Rejected("not_json", "the bytes are no UTF-8; a JSON object in UTF-8 is needed");
+        }
+    }
+
+    private static boolean isUtf8(byte[] message) {
+        try {
+            StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(message));
+            return true;
+        } catch (CharacterCodingException broken) {
+            return false;
+        }
+    }
+
+    private void parse(byte[] message, GenericRowData row) throws IOException, Rejected {
         long seen = 0;
         try (JsonParser parser = JSON.createParser(message)) {
             if (parser.nextToken() != JsonToken.START_OBJECT) {
@@ -135,8 +155,12 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
                     throw new Rejected("duplicate_field", name + " stands twice in the object");
                 }
                 seen |= 1L << at;
-                if (parser.nextToken() != JsonToken.VALUE_NULL) {
-                    row.setField(at, spec.fields.get(at).read(parser));
+                try {
+                    if (parser.nextToken() != JsonToken.VALUE_NULL) {
+                        row.setField(at, spec.fields.get(at).read(parser));
+                    }
+                } catch (StreamConstraintsException tooMuch) {
+                    throw new Rejected("out_of_range", name + TOO_MUCH);
                 }
             }
             if (parser.currentToken() != JsonToken.END_OBJECT || parser.nextToken() != null) {
@@ -214,8 +238,10 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
         }
     }
 
-    private static String firstLine(String text) {
-        return text.lines().findFirst().orElse("no JSON");
+    private static String at(JsonProcessingException error) {
+        JsonLocation place = error.getLocation();
+        String where = place == null ? "" : "line " + place.getLineNr() + " column " + place.getColumnNr() + ": ";
+        return where + error.getOriginalMessage().lines().findFirst().orElse("no JSON");
     }
 
     @Override

@@ -50,7 +50,7 @@ final class TextField extends Field {
         }
         String free = new String(text, start, length);
         checkLength(free);
-        return StringData.fromString(free);
+        return wellFormed(free);
     }
 
     private StringData identifier(char[] text, int start, int length) throws Rejected {

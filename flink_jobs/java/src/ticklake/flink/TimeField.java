@@ -16,6 +16,7 @@ final class TimeField extends Field {
             "ISO-8601 with a zone and at most 6 digits of a second is allowed, such as "
                     + "2026-01-31T23:59:59.123456Z";
     private static final long DAY_MILLIS = 86_400_000L;
+    private static final int LAST_YEAR = 9999;
     private static final int DATE = 10;
 
     private final long leastMillis;
@@ -97,10 +98,13 @@ final class TimeField extends Field {
         return value;
     }
 
-    private static TimestampData any(String text) {
+    private TimestampData any(String text) throws Rejected {
         OffsetDateTime time = OffsetDateTime.parse(text);
         if (time.getNano() % 1000 != 0) {
             throw new DateTimeException("finer than a microsecond");
+        }
+        if (time.getYear() > LAST_YEAR) {
+            throw Rejected.of("future_timestamp", name, text, "it is ahead of every clock; the year " + LAST_YEAR + " or earlier is allowed");
         }
         return TimestampData.fromInstant(time.toInstant());
     }
