@@ -33,6 +33,11 @@ CHECKPOINT = "flink.max-committed-checkpoint-id"
 CARRIED = "ticklake.carried-ms"
 """On a carried marker: when Flink committed it, epoch ms."""
 
+# An engine's expiry takes a duration and reckons from its own start: one that starts later than
+# planned must not expire more than was planned. Between asking for the time and the start there
+# are three requests, each of 60 s at most.
+SLACK = timedelta(minutes=5)
+
 _ATTEMPTS = 8
 _NEAR = 100  # snapshots; a marker that is no farther back is not worth a commit
 _GRACE = timedelta(minutes=1)  # a commit may take that long, and clocks may differ by as much
@@ -116,7 +121,7 @@ def plan(table: StoredTable, now: datetime, settings: MaintainSettings) -> Plan:
     ours = [n for n, r in refs.items() if _is_tag(r.snapshot_ref_type) and _TAG.fullmatch(n)]
     drop = [name for name in ours if _ends(name) + _age(name, settings) <= now]
     create = {name: number for name, number in wanted.items() if name not in refs}
-    keep_from = min(recent, _oldest_needed(chain, needed, moment))
+    keep_from = min(recent, _oldest_needed(chain, needed, moment)) - _whole_ms(SLACK)
     held = {ref.snapshot_id for name, ref in refs.items() if name not in drop}
     held |= set(create.values()) | _kept(chain, keep_from)
     return Plan(
@@ -342,4 +347,8 @@ def _ms(moment: datetime) -> int:
 
 
 def _hours(hours: float) -> int:
-    return int(hours * 3_600_000)
+    return _whole_ms(timedelta(hours=hours))
+
+
+def _whole_ms(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)

@@ -25,11 +25,6 @@ from ticklake import queries
 from ticklake.alone import alone
 from ticklake.settings import Settings
 
-# Expiry takes a duration, not a moment, and reckons from the statement's start: one that starts
-# later than planned must not expire more than was planned. What lies between asking for the time
-# and that start are three requests, of 60 s at most each.
-SLACK = timedelta(minutes=5)
-
 _ATTEMPTS = 3
 _PATIENCE = "60m"  # of one statement
 _NAME = re.compile(r"[a-z0-9_]+")
@@ -219,7 +214,7 @@ class _Table:
     def _expiry(self) -> str:
         now = self._now()
         plan = lake.plan(self._load(), now, self._limits)
-        age = now - datetime.fromtimestamp(plan.keep_from / 1000, UTC) + SLACK
+        age = now - datetime.fromtimestamp(plan.keep_from / 1000, UTC)
         return f"expire_snapshots(retention_threshold => '{_ms(age)}ms')"
 
     def _remove_orphans(self) -> None:
