@@ -83,18 +83,24 @@ def expected(*sent: list[Sent]) -> set[str]:
     return {t.event_id for t in ticks if isinstance(t, Tick) and t.kind == "trade"}
 
 
+def stored_trades(settings: Settings) -> list[str]:
+    """Ids of all trades, on time or late."""
+    rows = queries.run(
+        settings,
+        "SELECT event_id FROM bronze.raw_trades UNION ALL SELECT event_id FROM bronze.late_trades",
+    ).rows
+    return [row[0] for row in rows]
+
+
 def await_trades(settings: Settings, ids: set[str]) -> None:
     """Wait for as many rows; then the ids are these, each once."""
-    stored = (
-        "SELECT event_id FROM bronze.raw_trades UNION ALL SELECT event_id FROM bronze.late_trades"
-    )
     deadline = time.monotonic() + 120
-    found: list[list[str]] = []
+    found: list[str] = []
     while time.monotonic() < deadline and len(found) < len(ids):
         time.sleep(2)
-        found = queries.run(settings, stored).rows
+        found = stored_trades(settings)
     assert len(found) == len(ids)
-    assert {row[0] for row in found} == ids
+    assert set(found) == ids
 
 
 def assert_nothing_twice(settings: Settings) -> None:
@@ -133,14 +139,16 @@ def test_a_job_finds_its_last_checkpoint_after_expire_everything(
     """Even where another job wrote on and its marker had to be carried."""
     monkeypatch.setattr(lake, "SLACK", timedelta(seconds=5))
     monkeypatch.setattr(lake, "_NEAR", 0)
-    before = queries.run(stream, "SELECT event_id FROM bronze.raw_trades").rows
+    before = set(stored_trades(stream))
+    sent = market(seed=2, seconds=20)
+    sender = Thread(target=send, args=(stream, sent))
+    sender.start()
+    time.sleep(10)
     cluster = cluster_of(stream)
-    cluster.stop("ticks", savepoint=False)
-    while any(not job.ended for job in cluster.jobs()):
-        time.sleep(0.5)
+    cluster.stop("ticks", savepoint=False)  # its newest checkpoint has rows, and they are committed
+    sender.join()
     written = [t.identifier for t in tables() if t.identifier[1] in (*WRITTEN, "market_bars_5s")]
     names = [".".join(identifier) for identifier in written]
-    time.sleep(8)
     with closing(connect(stream.catalog)) as catalog:
         for identifier in written:
             for number in range(3):
@@ -165,9 +173,6 @@ def test_a_job_finds_its_last_checkpoint_after_expire_everything(
     assert not [reason for outcome in outcomes for reason in outcome.failed]
 
     cluster.submit("ticks", client_environment(stream))
-    sent = market(seed=2, seconds=10)
-    send(stream, sent)
-
-    await_trades(stream, {row[0] for row in before} | expected(sent))
+    await_trades(stream, before | expected(sent))
     assert_nothing_twice(stream)
     assert cluster.metric_of_job(cluster.running("ticks"), "numRestarts") == 0
