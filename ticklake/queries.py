@@ -1,7 +1,7 @@
 """Ask Trino: one connection a statement, every fault one sentence."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,20 @@ from connectors.errors import TicklakeError, UnavailableError
 from ticklake.settings import Settings
 
 _USER_ERROR = "USER_ERROR"
+_CONFLICTS = ("ICEBERG_COMMIT_ERROR", "TRANSACTION_CONFLICT")
+_CONFLICT_CLASSES = (
+    "org.apache.iceberg.exceptions.CommitFailedException",
+    "org.apache.iceberg.exceptions.ValidationException",
+)
 _PLACE = re.compile(r"^line \d+:\d+: ")
+
+
+class UnfinishedError(UnavailableError):
+    """Trino answers, but could not finish the statement."""
+
+
+class ConflictError(UnfinishedError):
+    """Others changed the table meanwhile; nothing was done, and trying again may pass."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +39,26 @@ class Result:
     rows: list[list[Any]]
 
 
-def run(settings: Settings, statement: str, values: Sequence[object] = ()) -> Result:
+def run(
+    settings: Settings,
+    statement: str,
+    values: Sequence[object] = (),
+    session: Mapping[str, str] | None = None,
+) -> Result:
     """Run one statement and fetch all of its rows.
 
     Args:
         settings: names the coordinator and the catalog.
         statement: one statement, with `?` where a value is bound.
         values: the bound values; never put into the text.
+        session: session properties of Trino and, by `<catalog>.<name>`, of the catalog.
 
     Raises:
         TicklakeError: Trino refuses the statement; says where in it and why.
-        UnavailableError: Trino does not answer, or could not finish.
+        UnfinishedError: Trino could not finish it; ConflictError: for others changed the table.
+        UnavailableError: Trino does not answer.
     """
-    with _faults(settings), _connection(settings) as connection:
+    with _faults(settings), _connection(settings, session) as connection:
         cursor = connection.cursor()
         cursor.execute(statement, list(values) or None)
         rows = cursor.fetchall()
@@ -62,7 +82,7 @@ def stream(
 
 
 @contextmanager
-def _connection(settings: Settings) -> Iterator[Any]:
+def _connection(settings: Settings, session: Mapping[str, str] | None = None) -> Iterator[Any]:
     trino = settings.trino
     connection: Any = connect(  # type: ignore[no-untyped-call]
         host=trino.host,
@@ -75,6 +95,7 @@ def _connection(settings: Settings) -> Iterator[Any]:
         timezone="UTC",
         max_attempts=1,
         request_timeout=60.0,
+        session_properties=dict(session or {}),
     )
     try:
         yield connection
@@ -100,8 +121,10 @@ def _faults(settings: Settings) -> Iterator[None]:
 
 def _refused(error: TrinoQueryError) -> TicklakeError:
     said = _one_line(error.message)
+    if error.error_name in _CONFLICTS or error.error_exception in _CONFLICT_CLASSES:
+        return ConflictError(f"others changed the table meanwhile ({error.error_name}): {said}")
     if error.error_type != _USER_ERROR:
-        return UnavailableError(f"Trino could not finish ({error.error_name}): {said}")
+        return UnfinishedError(f"Trino could not finish ({error.error_name}): {said}")
     place = error.error_location
     if place is None:
         return TicklakeError(f"SQL: {said}")

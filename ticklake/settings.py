@@ -15,7 +15,7 @@ from pydantic_settings import (
 from connectors.errors import TicklakeError
 from connectors.settings import KafkaSettings
 from flink_jobs.settings import FlinkSettings
-from iceberg_catalog.settings import CatalogSettings
+from iceberg_catalog.settings import CatalogSettings, MaintainSettings
 
 
 def _cache_home() -> Path:
@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     catalog: CatalogSettings = CatalogSettings()
     flink: FlinkSettings = FlinkSettings()
     trino: TrinoSettings = TrinoSettings()
+    maintain: MaintainSettings = MaintainSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -1,17 +1,13 @@
 """Bring silver and gold up to what bronze completely holds."""
 
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
-from pathlib import Path
 
-from connectors.errors import UnavailableError
 from ticklake import queries
+from ticklake.alone import alone
 from ticklake.settings import Settings
 from ticklake.sqlmesh_project import ModelRun, Project, opened
 
@@ -64,7 +60,8 @@ def transform(
         ran.append(run)
         told(_line(run))
 
-    with _alone(settings.local.home / "run" / "transform.lock"):
+    # two at once would make rows twice (SQLMesh has no lock of its own, issue 3866)
+    with alone(settings, "transform"):
         complete_through = _complete_through(settings)
         with opened(settings, made) as project:
             merged = _merge_late_trades(settings, project, complete_through)
@@ -110,25 +107,6 @@ def _merge_late_trades(
     text = files("iceberg_catalog").joinpath("merge_late_trades.sql").read_text()
     rows = queries.run(settings, text, (since, complete_through)).rows
     return int(rows[0][0]) if rows else 0
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Two at once would make rows twice (SQLMesh has no lock of its own, issue 3866)."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise UnavailableError(
-                f"another `ticklake transform` is running (pid {lock.read().strip() or '?'}); "
-                "wait for it to end"
-            ) from None
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
 
 
 def _line(run: ModelRun) -> str:

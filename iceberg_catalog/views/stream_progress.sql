@@ -3,11 +3,13 @@
 -- A heartbeat rides behind all earlier records of its partition, so in the checkpoint that commits
 -- it, or before, they are committed too. The other tables' commits of the newest checkpoint may
 -- still be under way; by the next one they are done. Rows of the newest commit are left out.
+-- An empty commit by which `ticklake maintain` carries a marker is no news of the stream.
 -- NULL until each of the ${partitions} partitions was heard.
 WITH newest AS (
   SELECT committed_at, snapshot_id
   FROM ${lake}.bronze."feed_heartbeats$snapshots"
   WHERE element_at(summary, 'flink.job-id') IS NOT NULL
+    AND element_at(summary, 'ticklake.carried-ms') IS NULL
   ORDER BY committed_at DESC
   LIMIT 1
 ),

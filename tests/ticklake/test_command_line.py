@@ -39,6 +39,11 @@ def ticklake(home: Path, *arguments: str, **environment: str) -> subprocess.Comp
         (["apply"], 3, "Kafka at 127.0.0.1:1"),
         (["sql", "SELECT 1"], 3, "Trino does not answer at 127.0.0.1:1"),
         (["transform", "--now"], 3, "Trino does not answer at 127.0.0.1:1"),
+        (
+            ["maintain"],
+            3,
+            "the Iceberg catalog (jdbc) at postgresql://127.0.0.1:1/ticklake does not",
+        ),
         (["logs", "mysql"], 2, "there is no server"),
     ],
 )
@@ -50,6 +55,16 @@ def test_a_fault_is_one_line(tmp_path: Path, arguments: list[str], code: int, sa
     assert done.returncode == code, done.stderr
     assert len(lines) == 1
     assert said in lines[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_orphans_stay_longer_than_a_state_may_be_started_from(tmp_path: Path) -> None:
+    """A job's state refers to files that are not committed yet."""
+    done = ticklake(tmp_path, "status", TICKLAKE_MAINTAIN__ORPHAN_HOURS="48")
+
+    assert done.returncode == 2
+    assert "setting maintain.orphan_hours: Value error, must be above" in done.stderr
+    assert "TICKLAKE_MAINTAIN__ORPHAN_HOURS" in done.stderr
     assert "Traceback" not in done.stderr
 
 
