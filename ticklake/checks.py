@@ -34,7 +34,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class CheckOutcome:
-    """One check of a table, and how it ended: passed, failed or not_evaluated."""
+    """One check of a table, and how it ended: passed, warned, failed or not_evaluated."""
 
     name: str
     column: str | None
@@ -167,8 +167,8 @@ def _verify(settings: Settings, contract: Contract, since: datetime | None) -> T
     return TableReport(contract.layer, contract.table, checks, errors, time.monotonic() - began)
 
 
-# A warning is a pass that somebody should look at; no contract here has one.
-_OUTCOMES = {"PASSED": "passed", "WARN": "passed", "FAILED": "failed"}
+# A warning is a pass that somebody should look at: it is shown, and the exit code stays 0.
+_OUTCOMES = {"PASSED": "passed", "WARN": "warned", "FAILED": "failed"}
 
 
 def _name(check: Any) -> str:  # noqa: ANN401 - the library's own
@@ -249,6 +249,9 @@ def _junit(reports: Sequence[TableReport]) -> ET.Element:
             case = ET.SubElement(suite, "testcase", classname=name, name=check.name)
             if check.outcome == "failed":
                 ET.SubElement(case, "failure", message=json.dumps(check.measured, default=str))
+            elif check.outcome == "warned":
+                told = json.dumps(check.measured, default=str)
+                ET.SubElement(case, "system-out").text = f"warning: {told}"
             elif check.outcome != "passed":
                 ET.SubElement(case, "error", message="could not be evaluated")
         for error in report.errors:

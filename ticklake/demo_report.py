@@ -143,13 +143,17 @@ def _counts(settings: Settings, ledger: Ledger, report: Report) -> bool:
 def _contracts(verdicts: Sequence[TableReport]) -> None:
     passed = sum(v.count("passed") for v in verdicts)
     failed = sum(v.count("failed") for v in verdicts)
+    warned = sum(v.count("warned") for v in verdicts)
     total = sum(len(v.checks) for v in verdicts)
+    unknown = total - passed - warned - failed
     errors = sum(bool(v.errors) for v in verdicts)
     text = (
         f"contracts: {passed} of {total} checks on {len(verdicts)} tables passed, {failed} failed"
     )
-    if total - passed - failed or errors:
-        text += f", {total - passed - failed} could not be evaluated, {errors} tables gave an error"
+    if warned:
+        text += f", {warned} gave a warning"
+    if unknown or errors:
+        text += f", {unknown} could not be evaluated, {errors} tables gave an error"
     console.out.print(text, highlight=False)
 
 

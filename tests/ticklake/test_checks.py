@@ -87,7 +87,9 @@ def test_trino_away_is_exit_code_3(tmp_path: Path) -> None:
     assert told.value.exit_code == 3
 
 
-@pytest.mark.parametrize(("outcome", "code"), [("passed", 0), ("failed", 1), ("not_evaluated", 3)])
+@pytest.mark.parametrize(
+    ("outcome", "code"), [("passed", 0), ("warned", 0), ("failed", 1), ("not_evaluated", 3)]
+)
 def test_the_command_shows_and_exits(
     outcome: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

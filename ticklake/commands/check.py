@@ -68,13 +68,15 @@ def _show(reports: "Sequence[TableReport]") -> None:
     from rich.markup import escape  # noqa: PLC0415 - slow, and not needed for --help
     from rich.table import Table  # noqa: PLC0415 - the same
 
-    table = Table("table", "checks", "passed", "failed", "not evaluated", box=None, pad_edge=False)
+    heads = ("table", "checks", "passed", "warned", "failed", "not evaluated")
+    table = Table(*heads, box=None, pad_edge=False)
     for report in reports:
         unknown = report.count("not_evaluated")
         table.add_row(
             f"{report.layer}.{report.table}",
             str(len(report.checks)),
             str(report.count("passed")),
+            _marked(report.count("warned"), "yellow"),
             _marked(report.count("failed"), "red"),
             _marked(unknown, "yellow") if report.checks else "[yellow]all[/]",
         )

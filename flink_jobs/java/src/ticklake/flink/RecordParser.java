@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.util.regex.Pattern;
 import org.apache.flink.api.common.serialization.DeserializationSchema;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.connector.kafka.source.reader.deserializer.KafkaRecordDeserializationSchema;
@@ -29,6 +30,7 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
 
     private static final long serialVersionUID = 1L;
     private static final String TOO_MUCH = " is nested deeper, or has a longer number or name, than is read";
+    private static final Pattern SOURCE = Pattern.compile("\\[Source: [^;]*; line: ([0-9]+), column: ([0-9]+)\\]");
     private static final TimestampData NEVER = TimestampData.fromEpochMillis(0);
 
     // Jackson's own limits (nesting 1,000, number length 1,000) make hostile input a plain error.
@@ -241,7 +243,8 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
     private static String at(JsonProcessingException error) {
         JsonLocation place = error.getLocation();
         String where = place == null ? "" : "line " + place.getLineNr() + " column " + place.getColumnNr() + ": ";
-        return where + error.getOriginalMessage().lines().findFirst().orElse("no JSON");
+        String what = error.getOriginalMessage().lines().findFirst().orElse("no JSON");
+        return where + SOURCE.matcher(what).replaceAll("line $1 column $2");
     }
 
     @Override
