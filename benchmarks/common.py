@@ -13,7 +13,7 @@ from iceberg_catalog import apply as lake
 from iceberg_catalog.catalog import connect
 from iceberg_catalog.tables import tables
 from ticklake import views
-from ticklake.local import jars, java, jvm, stack
+from ticklake.local import aot, jars, java, jvm, stack
 from ticklake.local.ports import any_free
 from ticklake.settings import LocalSettings, Settings, load
 
@@ -25,8 +25,7 @@ def fresh_stack(checkpoint_seconds: float = 5) -> Iterator[Settings]:
     """Servers of their own on free ports, with topics and tables; gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         local = LocalSettings.model_validate(
-            # without the ahead-of-time caches: a run that writes one is slower
-            {n: any_free() for n in _PORTS} | {"home": Path(folder) / "home", "fast_start": False}
+            {n: any_free() for n in _PORTS} | {"home": Path(folder) / "home"}
         )
         flink = FlinkSettings(checkpoint_seconds=checkpoint_seconds)
         settings = load(local=local, flink=flink)
@@ -40,6 +39,11 @@ def fresh_stack(checkpoint_seconds: float = 5) -> Iterator[Settings]:
             yield settings
         finally:
             stack.down(settings)
+
+
+def writes_cache(settings: Settings) -> bool:
+    """Whether this run of Flink records Java's start-up cache, which makes it slower."""
+    return any(aot.output_of(process) for process in flink_processes(settings).values())
 
 
 def job_settings(settings: Settings) -> JobSettings:
