@@ -30,7 +30,7 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
 
     private static final long serialVersionUID = 1L;
     private static final String TOO_MUCH = " is nested deeper, or has a longer number or name, than is read";
-    private static final Pattern SOURCE = Pattern.compile("\\[Source: [^;]*; line: ([0-9]+), column: ([0-9]+)\\]");
+    private static final Pattern SOURCE = Pattern.compile("\\[Source: [^;]*; line: ([0-9]+)[^\\]]*\\]");
     private static final TimestampData NEVER = TimestampData.fromEpochMillis(0);
 
     // Jackson's own limits (nesting 1,000, number length 1,000) make hostile input a plain error.
@@ -67,8 +67,6 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
             good(record, row);
         } catch (Rejected reason) {
             row = dead(record, reason.code, reason.getMessage());
-        } catch (StreamConstraintsException tooMuch) {
-            row = dead(record, "out_of_range", "the record" + TOO_MUCH);
         } catch (JsonProcessingException notJson) {
             row = dead(record, "not_json", at(notJson));
         } catch (IOException notJson) {
@@ -144,30 +142,35 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
     }
 
     private void parse(byte[] message, GenericRowData row) throws IOException, Rejected {
-        long seen = 0;
         try (JsonParser parser = JSON.createParser(message)) {
-            if (parser.nextToken() != JsonToken.START_OBJECT) {
-                throw new Rejected("not_json", "a JSON object is needed");
+            try {
+                parse(parser, row);
+            } catch (StreamConstraintsException tooMuch) {
+                String name = parser.currentName();
+                throw new Rejected("out_of_range", (name == null ? "the record" : name) + TOO_MUCH);
             }
-            int before = width;
-            for (String name = parser.nextFieldName(); name != null; name = parser.nextFieldName()) {
-                int at = index(name, before);
-                before = at;
-                if ((seen & 1L << at) != 0) {
-                    throw new Rejected("duplicate_field", name + " stands twice in the object");
-                }
-                seen |= 1L << at;
-                try {
-                    if (parser.nextToken() != JsonToken.VALUE_NULL) {
-                        row.setField(at, spec.fields.get(at).read(parser));
-                    }
-                } catch (StreamConstraintsException tooMuch) {
-                    throw new Rejected("out_of_range", name + TOO_MUCH);
-                }
+        }
+    }
+
+    private void parse(JsonParser parser, GenericRowData row) throws IOException, Rejected {
+        if (parser.nextToken() != JsonToken.START_OBJECT) {
+            throw new Rejected("not_json", "a JSON object is needed");
+        }
+        long seen = 0;
+        int before = width;
+        for (String name = parser.nextFieldName(); name != null; name = parser.nextFieldName()) {
+            int at = index(name, before);
+            before = at;
+            if ((seen & 1L << at) != 0) {
+                throw new Rejected("duplicate_field", name + " stands twice in the object");
             }
-            if (parser.currentToken() != JsonToken.END_OBJECT || parser.nextToken() != null) {
-                throw new Rejected("not_json", "text stands behind the JSON object");
+            seen |= 1L << at;
+            if (parser.nextToken() != JsonToken.VALUE_NULL) {
+                row.setField(at, spec.fields.get(at).read(parser));
             }
+        }
+        if (parser.currentToken() != JsonToken.END_OBJECT || parser.nextToken() != null) {
+            throw new Rejected("not_json", "text stands behind the JSON object");
         }
     }
 
@@ -244,7 +247,7 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
         JsonLocation place = error.getLocation();
         String where = place == null ? "" : "line " + place.getLineNr() + " column " + place.getColumnNr() + ": ";
         String what = error.getOriginalMessage().lines().findFirst().orElse("no JSON");
-        return where + SOURCE.matcher(what).replaceAll("line $1 column $2");
+        return where + SOURCE.matcher(what).replaceAll("line $1");
     }
 
     @Override
