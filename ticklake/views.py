@@ -1,17 +1,18 @@
 """The lake's views, made through Trino, whose SQL they are written in."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
 
 from connectors.change import Change
-from iceberg_catalog.tables import NAMESPACE
+from iceberg_catalog.tables import NAMESPACE, Table, tables
 from ticklake import queries
 from ticklake.settings import Settings
 
 _FOLDER = "iceberg_catalog.views"
+_EACH_TABLE = "-- ${each_table}\n"
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,18 @@ class View:
 
 
 def views(settings: Settings) -> tuple[View, ...]:
-    """All views: each `.sql` of iceberg_catalog/views, its `${...}` filled from the settings."""
+    """All views: each `.sql` of iceberg_catalog/views, its `${...}` filled from the settings.
+
+    What stands behind a line `-- ${each_table}` is repeated for each bronze table, and united.
+    """
+    values = {
+        "lake": _quoted(settings.catalog.name),
+        "partitions": str(settings.kafka.partitions),
+    }
     found = []
     for file in sorted(files(_FOLDER).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".sql"):
-            query = Template(file.read_text()).safe_substitute(
-                lake=_quoted(settings.catalog.name), partitions=settings.kafka.partitions
-            )
+            query = _filled(file.read_text(), values)
             digest = hashlib.sha256(query.encode()).hexdigest()[:12]
             text = query.removeprefix("-- ").partition(":")[0]
             found.append(View(file.name.removesuffix(".sql"), query, f"{text} ({digest})"))
@@ -76,6 +82,25 @@ def apply(settings: Settings, changes: Iterable[Change]) -> None:
                 f"CREATE OR REPLACE VIEW {name} COMMENT '{comment}' SECURITY INVOKER AS\n"
                 f"{view.query}",
             )
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    before, mark, repeated = text.partition(_EACH_TABLE)
+    if not mark:
+        return Template(text).safe_substitute(values)
+    parts = [
+        Template(repeated).safe_substitute(
+            values,
+            table=table.name,
+            topic=(table.event.stream.topic or "") if _is_sent(table) else "",
+        )
+        for table in tables()
+    ]
+    return before + "UNION ALL\n".join(parts)
+
+
+def _is_sent(table: Table) -> bool:
+    return table.event.stream.made_by == "connectors"
 
 
 def _target(view: View) -> str:
