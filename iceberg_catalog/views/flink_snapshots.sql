@@ -6,7 +6,7 @@ SELECT
   '${table}' AS table_name,
   NULLIF('${topic}', '') AS topic,
   snapshot_id,
-  committed_at,
+  CAST(committed_at AS timestamp(6) with time zone) AS committed_at,
   element_at(summary, 'flink.job-id') AS job_id,
   CAST(element_at(summary, 'flink.max-committed-checkpoint-id') AS bigint) AS checkpoint_id
 FROM ${lake}.bronze."${table}$$snapshots"

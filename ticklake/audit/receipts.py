@@ -110,6 +110,11 @@ def miscounted(chain: Sequence[Receipt]) -> str | None:
     return None
 
 
+def end(chain: Sequence[Receipt]) -> int:
+    """The offset behind the highest covered."""
+    return max(receipt.next_offset for receipt in chain)
+
+
 def place(receipt: Receipt) -> str:
     """Topic and partition, for a sentence."""
     return f"{receipt.topic} partition {receipt.partition}"

@@ -202,7 +202,7 @@ class _Audit:
             chosen = [
                 (topic, part)
                 for (topic, partition), chain in self._chains.items()
-                if (part := whole(chain, kept[topic].get(partition, (chain[-1].next_offset, 0))[0]))
+                if (part := whole(chain, kept[topic].get(partition, (receipts.end(chain), 0))[0]))
             ]
             records, copies = self._walk(reader, chosen, check)
             per_second = records / max(time.monotonic() - began, 0.001)
@@ -217,7 +217,7 @@ class _Audit:
     def _walk(
         self, reader: Reader, chosen: list[tuple[str, Chain]], check: Check
     ) -> tuple[int, int]:
-        total = sum(part[-1].next_offset - part[0].first_offset for _, part in chosen)
+        total = sum(receipts.end(part) - part[0].first_offset for _, part in chosen)
         done = records = copies = 0
         for topic, part in chosen:
             comparison = Comparison(self._settings, reader, self._events[topic])
@@ -273,7 +273,7 @@ def _left_out(reader: Reader | None, topic: str, chains: Chains) -> int | None:
         kept = reader.kept(topic)
     except UnavailableError:
         return None
-    reached = {p: chain[-1].next_offset for (t, p), chain in chains.items() if t == topic}
+    reached = {p: receipts.end(chain) for (t, p), chain in chains.items() if t == topic}
     return sum(max(0, end - max(begin, reached.get(p, 0))) for p, (begin, end) in kept.items())
 
 

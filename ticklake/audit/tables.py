@@ -10,7 +10,7 @@ from typing import Literal
 from connectors.stream import Event
 from iceberg_catalog.tables import Table, table, tables
 from ticklake import queries
-from ticklake.audit.receipts import EVER, Chain, Receipt, span
+from ticklake.audit.receipts import EVER, Chain, Receipt, end, span
 from ticklake.audit.statements import is_late, named, text
 from ticklake.settings import Settings
 
@@ -51,7 +51,7 @@ def compare(
         UnavailableError: Trino does not answer.
     """
     starts = {p: 0 if from_start else chain[0].first_offset for p, chain in chains.items()}
-    ranges = [(p, starts[p], chain[-1].next_offset) for p, chain in chains.items()]
+    ranges = [(p, starts[p], end(chain)) for p, chain in chains.items()]
     done = Counted()
     for outcome in OUTCOMES:
         held = _held(settings, event, outcome, ranges)

@@ -12,7 +12,7 @@ from connectors.reading import Reader
 from connectors.stream import Event
 from ticklake import queries
 from ticklake.audit import tables
-from ticklake.audit.receipts import EVER, Chain, place
+from ticklake.audit.receipts import EVER, Chain, end, place
 from ticklake.audit.statements import united
 from ticklake.settings import Settings
 
@@ -124,7 +124,7 @@ class Comparison:
         self, chain: Chain
     ) -> Iterator[tuple[int, int, Iterable[tuple[int, bytes | None]]]]:
         """First offset, the one behind the last, and the records between."""
-        first, behind = chain[0].first_offset, chain[-1].next_offset
+        first, behind = chain[0].first_offset, end(chain)
         records = self._reader.records(self._topic, chain[0].partition, first, behind)
         done = 0
         for number, chunk in itertools.groupby(
@@ -202,7 +202,7 @@ def _recounted(chain: Chain, records: int) -> str | None:
         return None
     return (
         f"{place(chain[0])}: Kafka has {records} records at offsets {chain[0].first_offset} to "
-        f"{chain[-1].next_offset - 1}, and the receipts count {counted}"
+        f"{end(chain) - 1}, and the receipts count {counted}"
     )
 
 
