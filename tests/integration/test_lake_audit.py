@@ -36,7 +36,8 @@ TOPIC = Tick.stream.topic or ""
 def send_market(settings: Settings, seconds: float) -> list[Sent]:
     """A market with copies, broken and late records, decisions and executions; all of it is read.
 
-    The second beat makes a second checkpoint, by which the first is settled.
+    The first beat closes the windows of what is late. The last makes one more checkpoint, by which
+    those before are settled.
     """
     pairs = tuple(
         Instrument("audited", f"A{n:02}USD", 100 + n, CENT, trades=100, quotes=20)
@@ -54,10 +55,12 @@ def send_market(settings: Settings, seconds: float) -> list[Sent]:
         outage=None,
     )
     sent = list(simulate(plan))
-    with Publisher(settings.kafka) as publisher:
-        for record in sent:
-            publisher.send_raw(record.topic, record.key, record.value)
-    beat(settings)
+    for late in (False, True):
+        with Publisher(settings.kafka) as publisher:
+            for record in sent:
+                if (record.intent == "late") == late:
+                    publisher.send_raw(record.topic, record.key, record.value)
+        beat(settings)
     beat(settings)
     return sent
 

@@ -20,6 +20,11 @@ def text(name: str, table: Table | None = None) -> str:
     return written if table is None else Template(written).substitute(_names(table))
 
 
+def count(places: str, table: Table) -> str:
+    """The statement that counts the rows of that file, `places...`."""
+    return Template(text("count")).substitute(places=text(places, table))
+
+
 def united(names: Iterable[tuple[str, Table | None]]) -> str:
     """Several statements, their rows together."""
     return "UNION ALL\n".join(text(name, table) for name, table in names)

@@ -11,7 +11,7 @@ from connectors.stream import Event
 from iceberg_catalog.tables import Table, table, tables
 from ticklake import queries
 from ticklake.audit.receipts import EVER, Chain, Receipt, end, span
-from ticklake.audit.statements import is_late, named, text
+from ticklake.audit.statements import count, is_late, named, text
 from ticklake.settings import Settings
 
 Outcome = Literal["stored", "late", "dead"]
@@ -79,9 +79,9 @@ def twice(settings: Settings, stored: Table, since: datetime | None) -> Counted:
     for part in range(slices if done.rows else 0):
         rows = queries.run(settings, statement, (slices - 1, part, since or EVER)).rows
         if rows:
-            event_id, count, paths = rows[0]
+            event_id, times, paths = rows[0]
             done.difference = (
-                f"{named([stored])}: event {event_id} is there {count} times, in {paths}"
+                f"{named([stored])}: event {event_id} is there {times} times, in {paths}"
             )
             break
     return done
@@ -137,11 +137,11 @@ def _held(
     columns = [json.dumps(list(column)) for column in zip(*ranges, strict=True)]
     for stored in _holders(event, outcome):
         if outcome == "dead":
-            rows = queries.run(settings, text("count_dead"), [*columns, event.stream.topic]).rows
+            places, values = "places_dead", [event.stream.topic]
         else:
             merged = outcome == "stored" and stored.source.late_name
-            name = "count_rows_on_time" if merged else "count_rows"
-            rows = queries.run(settings, text(name, stored), columns).rows
-        for partition, count in rows:
-            found[partition] += count
+            places, values = "places_on_time" if merged else "places", []
+        rows = queries.run(settings, count(places, stored), [*columns, *values]).rows
+        for partition, number in rows:
+            found[partition] += number
     return found
