@@ -132,9 +132,9 @@ def test_a_missing_row_is_narrowed_down_to_its_receipt(
     first = at // 10 * 10
     assert done.rows == 999
     assert done.difference == (
-        f"{TOPIC} partition 0, offsets {first} to {first + 9}: bronze.raw_news_sentiment lacks: "
-        f"9 rows there, and the receipt of checkpoint {first // 10 + 1} of job events (aaaaaaaa) "
-        "counts 10 stored"
+        f"{TOPIC} partition 0, offsets {first} to {first + 9}: 9 rows in "
+        "bronze.raw_news_sentiment are too few; the receipt of checkpoint "
+        f"{first // 10 + 1} of job events (aaaaaaaa) counts 10 stored"
     )
     assert trino.asked < 12
 
@@ -154,7 +154,7 @@ def test_rows_in_a_hole_or_before_the_first_receipt_are_too_many(
     since = tables.compare(settings, NewsSentiment, {0: found}, from_start=False).difference
 
     assert "offsets 120 to 129 (from offset 110 on): " in (hole or "")
-    assert "holds too many: 11 rows" in (hole or "")
+    assert "11 rows in bronze.raw_news_sentiment are too many" in (hole or "")
     assert "offsets 100 to 109 (from offset 0 on): " in (before or "")
     assert since is None
 

@@ -115,10 +115,10 @@ def _behind(chain: Chain, agree: int, until: int, start: int) -> Range:
 def _told(event: type[Event], outcome: Outcome, receipt: Receipt, asked: Range, held: int) -> str:
     counted = getattr(receipt, outcome)
     holders = named(_holders(event, outcome))
-    less = "lacks" if held < counted else "holds too many"
+    wrong = "too few" if held < counted else "too many"
     before = f" (from offset {asked[1]} on)" if asked[1] < receipt.first_offset else ""
     return (
-        f"{span(receipt)}{before}: {holders} {less}: {held} rows there, and the receipt of "
+        f"{span(receipt)}{before}: {held} rows in {holders} are {wrong}; the receipt of "
         f"{receipt.origin} counts {counted} {outcome}"
     )
 
