@@ -379,11 +379,7 @@ def admin(settings: KafkaSettings) -> Iterator[Any]:
 
 @contextmanager
 def faults(settings: KafkaSettings) -> Iterator[None]:
-    """Turn a fault of the broker into one sentence.
-
-    Raises:
-        UnavailableError: it does not answer, or refuses.
-    """
+    """Turn every fault of the broker into an UnavailableError of one sentence."""
     try:
         yield
     except KafkaError as error:
