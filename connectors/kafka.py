@@ -117,7 +117,7 @@ class Publisher:
         self.sent: Counter[str] = Counter()
         """Records handed over, by topic."""
         self._waiting: deque[Any] = deque()
-        with _faults(settings):
+        with faults(settings):
             # Without the package crc32c the client's checksum is pure Python, over what is left
             # after compression: zstd leaves least, and so sends fastest.
             self._producer = KafkaProducer(
@@ -172,7 +172,7 @@ class Publisher:
         Raises:
             UnavailableError: the broker does not answer, or an earlier record was not delivered.
         """
-        with _faults(self._settings):
+        with faults(self._settings):
             self._waiting.append(self._producer.send(topic, value, key, partition=partition))
         self.sent[topic] += 1
         if len(self._waiting) % _DRAIN_EVERY == 0:
@@ -191,7 +191,7 @@ class Publisher:
         Raises:
             UnavailableError: the broker does not answer.
         """
-        with _faults(self._settings):
+        with faults(self._settings):
             future = self._producer.send(topic, value, key, headers=list(headers))
         future.add_callback(lambda place: stored(place.partition, place.offset))
         self._waiting.append(future)
@@ -203,7 +203,7 @@ class Publisher:
         Raises:
             UnavailableError: something is not; the message says how much.
         """
-        with _faults(self._settings):
+        with faults(self._settings):
             self._producer.flush(timeout=_DELIVERY_SECONDS)
         self._drain(0)
 
@@ -214,7 +214,7 @@ class Publisher:
             TicklakeError: the broker has no such topic.
             UnavailableError: the broker does not answer.
         """
-        with _faults(self._settings):
+        with faults(self._settings):
             try:
                 found = self._producer.partitions_for(topic)
             except KafkaTimeoutError as error:
@@ -232,7 +232,7 @@ class Publisher:
             if not oldest.is_done:
                 if len(waiting) <= most:
                     return
-                with _faults(self._settings):
+                with faults(self._settings):
                     oldest.get(timeout=_DELIVERY_SECONDS)
             if oldest.failed():
                 self._report_lost()
@@ -366,7 +366,7 @@ def _target(topic: Topic) -> str:
 @contextmanager
 def admin(settings: KafkaSettings) -> Iterator[Any]:
     """The admin client, closed on the way out; every fault is an UnavailableError."""
-    with _faults(settings):
+    with faults(settings):
         admin = KafkaAdminClient(
             bootstrap_servers=settings.bootstrap_servers, bootstrap_timeout_ms=_CONNECT_MS
         )
@@ -377,7 +377,8 @@ def admin(settings: KafkaSettings) -> Iterator[Any]:
 
 
 @contextmanager
-def _faults(settings: KafkaSettings) -> Iterator[None]:
+def faults(settings: KafkaSettings) -> Iterator[None]:
+    """Turn every fault of the broker into an UnavailableError of one sentence."""
     try:
         yield
     except KafkaError as error:

@@ -1,14 +1,14 @@
 """The lake's views, made through Trino, whose SQL they are written in."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from string import Template
 
 from connectors import headers
 from connectors.change import Change
-from iceberg_catalog.tables import NAMESPACE, tables
+from iceberg_catalog.tables import NAMESPACE, Table, tables
 from ticklake import queries
 from ticklake.settings import Settings
 
@@ -16,6 +16,7 @@ MOST_ATTEMPTS = 5
 """A dead letter that was sent again so often is parked."""
 
 _FOLDER = "iceberg_catalog.views"
+_EACH_TABLE = "-- ${each_table}\n"
 
 
 @dataclass(frozen=True)
@@ -28,17 +29,21 @@ class View:
 
 
 def views(settings: Settings) -> tuple[View, ...]:
-    """All views: each `.sql` of iceberg_catalog/views, its `${...}` filled from the settings."""
+    """All views: each `.sql` of iceberg_catalog/views, its `${...}` filled from the settings.
+
+    What stands behind a line `-- ${each_table}` is repeated for each bronze table, and united.
+    """
+    values = {
+        "lake": _quoted(settings.catalog.name),
+        "partitions": str(settings.kafka.partitions),
+        "stored": _stored(_quoted(settings.catalog.name)),
+        "dead_letter_header": headers.DEAD_LETTER,
+        "most_attempts": str(MOST_ATTEMPTS),
+    }
     found = []
     for file in sorted(files(_FOLDER).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".sql"):
-            query = Template(file.read_text()).safe_substitute(
-                lake=_quoted(settings.catalog.name),
-                partitions=settings.kafka.partitions,
-                stored=_stored(_quoted(settings.catalog.name)),
-                dead_letter_header=headers.DEAD_LETTER,
-                most_attempts=MOST_ATTEMPTS,
-            )
+            query = _filled(file.read_text(), values)
             digest = hashlib.sha256(query.encode()).hexdigest()[:12]
             text = query.removeprefix("-- ").partition(":")[0]
             found.append(View(file.name.removesuffix(".sql"), query, f"{text} ({digest})"))
@@ -95,6 +100,25 @@ def _stored(lake: str) -> str:
         for table in tables()
         if table.event.stream.made_by == "connectors"
     )
+
+
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    before, mark, repeated = text.partition(_EACH_TABLE)
+    if not mark:
+        return Template(text).safe_substitute(values)
+    parts = [
+        Template(repeated).safe_substitute(
+            values,
+            table=table.name,
+            topic=(table.event.stream.topic or "") if _is_sent(table) else "",
+        )
+        for table in tables()
+    ]
+    return before + "UNION ALL\n".join(parts)
+
+
+def _is_sent(table: Table) -> bool:
+    return table.event.stream.made_by == "connectors"
 
 
 def _target(view: View) -> str:

@@ -1,0 +1,1 @@
+"""Prove from receipts, tables and topics that each record is in the lake exactly once."""
