@@ -33,11 +33,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def lake() -> Iterator[Lake]:
+def lake(request: pytest.FixtureRequest) -> Iterator[Lake]:
     """One stack for all scenarios; more commits than usual, so that a fault meets them."""
+    fills = any("disk" in item.name for item in request.session.items)
+    limited = ("kafka/data", "flink-state", "warehouse") if fills else ()
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TICKLAKE_FLINK__CHECKPOINT_SECONDS", "2")
-        with running_lake() as running:
+        with running_lake(limited) as running:
             yield running
 
 

@@ -3,10 +3,11 @@
 import time
 
 import pytest
+from broker_log import records
 from fault_run import Run
 from faulty_stack import JOB, wait_until
 from ledger import TOPIC, WINDOW_US, Ledger, Send
-from oracle import BARS_TOPIC, records
+from oracle import BARS_TOPIC
 
 from connectors import kafka
 from connectors.errors import TicklakeError

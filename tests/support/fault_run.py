@@ -53,7 +53,8 @@ class Run:
             time.sleep(before)
             yield ledger
             time.sleep(after)
-        self.lake.drain(ledger)
+            ledger.finish()
+            self.lake.drain(ledger)
         found = Oracle(self.lake.catalog, self.lake.servers, ledger, since).check(strays=strays)
         assert not found, "\n".join(found)
         unknown = sum(send.outcome == "unknown" for send in ledger.sends)

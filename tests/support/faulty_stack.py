@@ -2,15 +2,19 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
+from broker_log import positions
 from ledger import TOPIC, Ledger
-from oracle import BARS_TOPIC, positions
+from oracle import BARS_TOPIC
 from proxies import DatabaseProxy
 from pyiceberg.catalog import Catalog
+from small_disks import small_disks
 from sqlalchemy.exc import SQLAlchemyError
 from stack_fixture import running_stack, temporary_settings
 
@@ -37,9 +41,16 @@ _DRAIN_SECONDS = 180
 class Lake:
     """The stack, its job `ticks`, and the proxy through which the job meets its catalog."""
 
-    def __init__(self, settings: Settings, proxy: DatabaseProxy, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        proxy: DatabaseProxy,
+        catalog: Catalog,
+        disks: Mapping[str, Path],
+    ) -> None:
         """Everything runs but the job."""
         self.settings = settings
+        self.disks = disks
         self.proxy = proxy
         self.catalog = catalog
         self._stopped: list[psutil.Process] = []
@@ -88,6 +99,12 @@ class Lake:
         while self._stopped:
             with suppress(psutil.NoSuchProcess):
                 self._stopped.pop().send_signal(signal.SIGCONT)
+
+    def small_disk(self, folder: str) -> Path:
+        """The file system of a folder of the stack's home; skips where there is none."""
+        if folder not in self.disks:
+            pytest.skip("no file system of limited size can be mounted here")
+        return self.disks[folder]
 
     def up(self) -> None:
         """What a supervisor does: start what is not running."""
@@ -150,16 +167,19 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
 
 
 @contextmanager
-def running_lake() -> Iterator[Lake]:
-    """A stack of its own, with topics, tables and the job `ticks`."""
-    with running_stack(temporary_settings()) as settings:
+def running_lake(limited: Sequence[str] = ()) -> Iterator[Lake]:
+    """A stack of its own, with topics, tables and the job `ticks`.
+
+    Args:
+        limited: folders of its home that lie on small disks.
+    """
+    given = temporary_settings()
+    with small_disks(given.local.home, limited) as disks, running_stack(given) as settings:
         kafka.apply(settings.kafka, kafka.plan(settings.kafka))
-        with (
-            connect(settings.catalog) as catalog,
-            DatabaseProxy(settings.local.postgres_port) as proxy,
-        ):
+        port = settings.local.postgres_port
+        with connect(settings.catalog) as catalog, DatabaseProxy(port) as proxy:
             lake.apply(catalog, tables(), lake.plan(catalog, tables()))
-            found = Lake(settings, proxy, catalog)
+            found = Lake(settings, proxy, catalog, disks)
             found.submit()
             try:
                 yield found

@@ -65,7 +65,7 @@ class Send:
 
 
 class Ledger:
-    """Publishes while it is open as a context manager, up to the next window's edge."""
+    """Publishes from the opening as a context manager until `finish`."""
 
     def __init__(
         self, kafka: KafkaSettings, venue: str, seed: int, *, rate: int = 300, pairs: int = 8
@@ -88,6 +88,7 @@ class Ledger:
         self._later: list[tuple[int, Callable[[], None]]] = []
         self._lock = threading.RLock()
         self._stopping = threading.Event()
+        self._abandoned = False
         self._thread = threading.Thread(target=self._run, name=f"ledger {venue}", daemon=True)
         self._producer = KafkaProducer(
             bootstrap_servers=kafka.bootstrap_servers,
@@ -114,16 +115,23 @@ class Ledger:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop at the next edge of a window, and wait for every answer of the broker."""
+        """Stop at once, and disconnect."""
+        self._stopping.set()
+        self._abandoned = True
+        self._thread.join(60)
+        self._producer.close(timeout=5)
+
+    def finish(self) -> None:
+        """Stop at the next edge of a window, and wait for every answer of the broker.
+
+        Raises:
+            RuntimeError: the thread failed or hangs.
+        """
         self._stopping.set()
         self._thread.join(200)
-        stuck = self._thread.is_alive()
-        try:
-            self._producer.flush(timeout=200)
-        finally:
-            self._producer.close(timeout=5)
-        if error is None and (stuck or self.fault):
+        if self.fault or self._thread.is_alive():
             raise RuntimeError(f"the ledger of {self.venue} stopped") from self.fault
+        self._producer.flush(timeout=200)
 
     def partitions(self) -> int:
         """How many partitions the topic has now."""
@@ -158,13 +166,14 @@ class Ledger:
                 self._beat(CLOCK, CLOCK.upper(), at_us, partition, "clock")
 
     def close_windows(self) -> None:
-        """Beats behind the last window's end; call it when the ledger has stopped."""
+        """Beats behind the last window's end; call it behind `finish`."""
         self.clock(self.event_us + 2_200_000)
+        self._producer.flush(timeout=60)
 
     def _run(self) -> None:
         try:
             at = time.time_ns() // 1000 // _STEP_US * _STEP_US
-            while not (self._stopping.is_set() and at % WINDOW_US == 0):
+            while not (self._stopping.is_set() and (at % WINDOW_US == 0 or self._abandoned)):
                 time.sleep(max(0.0, at / 1e6 - time.time()))
                 self.event_us = at
                 with self._lock:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import duckdb
 import pyarrow as pa
-from kafka import KafkaConsumer, TopicPartition
+from broker_log import records
 from ledger import TOPIC, Ledger, Send
 from pyiceberg.catalog import Catalog
 from pyiceberg.expressions import EqualTo
@@ -64,39 +64,6 @@ class Arrived:
     def content(self) -> tuple[str | None, bytes | None]:
         """What a copy shares with its original."""
         return (self.send.id if self.send else None), self.payload
-
-
-def positions(servers: str, topic: str) -> dict[int, int]:
-    """The end of each partition."""
-    consumer = KafkaConsumer(bootstrap_servers=servers)
-    try:
-        places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
-        return {place.partition: end for place, end in consumer.end_offsets(places).items()}
-    finally:
-        consumer.close()
-
-
-def records(servers: str, topic: str, since: Mapping[int, int]) -> Iterator[Any]:
-    """All records of a topic from the given offsets to the present end."""
-    consumer = KafkaConsumer(bootstrap_servers=servers, consumer_timeout_ms=20_000)
-    try:
-        places = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
-        ends = consumer.end_offsets(places)
-        left = {p: ends[p] - since.get(p.partition, 0) for p in places}
-        left = {p: n for p, n in left.items() if n > 0}
-        consumer.assign(list(left))
-        for place in left:
-            consumer.seek(place, since.get(place.partition, 0))
-        total = sum(left.values())
-        for record in consumer if total else ():
-            yield record
-            total -= 1
-            if total == 0:
-                return
-        if total:
-            raise AssertionError(f"{topic}: {total} records cannot be read")
-    finally:
-        consumer.close()
 
 
 class Oracle:
@@ -252,48 +219,48 @@ class Oracle:
         return bool(offset >= self._since[TOPIC].get(partition, 0))
 
     def _receipts(self, stored: Mapping[str, Arrived], dead: set[Place], late: int) -> None:
-        """O5: the chain of each partition, from its beginning; and what it counts of this ledger."""
+        """O5: the chain of each partition from its beginning; and what it counts of this ledger."""
         rows = self._tables["commit_receipts"].scan(row_filter=EqualTo("topic", TOPIC)).to_arrow()
-        parts: dict[tuple[int, str, int], Rows] = defaultdict(list)
+        same: dict[tuple[int, str, int], Rows] = defaultdict(list)
         for row in rows.to_pylist():
-            parts[row["partition"], row["job_id"], row["checkpoint_id"]].append(row)
+            same[row["partition"], row["job_id"], row["checkpoint_id"]].append(row)
         chains: dict[int, list[Counter[str]]] = defaultdict(list)
-        for (partition, _, _), same in parts.items():
-            chains[partition].append(_together(same))
-        ends = {p: 1 + max(a.place[1] for a in self._arrived if a.place[0] == p)
-                for p in {a.place[0] for a in self._arrived}}  # fmt: skip
+        for (partition, _, _), parts in same.items():
+            chains[partition].append(_together(parts))
+        ends: dict[int, int] = {}
+        for one in self._arrived:
+            ends[one.place[0]] = max(ends.get(one.place[0], 0), one.place[1] + 1)
         kept = Counter(one.place[0] for one in stored.values())
         refused = Counter(place[0] for place in dead)
         late_found = 0
         for partition, end in ends.items():
-            chain = sorted(chains[partition], key=lambda c: c["first"])
-            at = chain[0]["first"] if chain else 0
             begin = self._since[TOPIC].get(partition, 0)
-            if at > begin:
-                self._fault("O5", f"partition {partition}: the chain starts at {at}, not {begin}")
-            for link in chain:
-                if link["first"] != at:
-                    self._fault("O5", f"partition {partition}: {link['first']} follows {at}")
-                at = link["next"]
-                parts_sum = link["stored"] + link["late"] + link["duplicates"] + link["dead"]
-                if not link["next"] - link["first"] == link["records"] == parts_sum:
-                    self._fault("O5", f"partition {partition}: counts do not add up", [link])
-            if at != end:
-                self._fault("O5", f"partition {partition}: receipts end at {at}, the log at {end}")
+            self._chain(partition, chains[partition], end)
             mine: Counter[str] = Counter()
-            for link in chain:
+            for link in chains[partition]:
                 if link["first"] >= begin:
                     mine.update(link)
             late_found += mine["late"]
             counted = (mine["records"], mine["stored"] + mine["late"], mine["dead"])
-            if counted != (end - begin, kept[partition], refused[partition]):
-                self._fault(
-                    "O5",
-                    f"partition {partition}: receipts say {counted} (records, kept, dead), the log"
-                    f" {(end - begin, kept[partition], refused[partition])}",
-                )
+            there = (end - begin, kept[partition], refused[partition])
+            if counted != there:
+                where = f"partition {partition} (records, kept, dead)"
+                self._fault("O5", f"{where}: receipts say {counted}, the log {there}")
         if late_found != late:
             self._fault("O5", f"receipts say {late_found} late trades, the table has {late}")
+
+    def _chain(self, partition: int, links: list[Counter[str]], end: int) -> None:
+        """Without hole or overlap, and each link adds up."""
+        at = 0
+        for link in sorted(links, key=lambda c: c["first"]):
+            if link["first"] != at:
+                self._fault("O5", f"partition {partition}: {link['first']} follows {at}")
+            at = link["next"]
+            became = link["stored"] + link["late"] + link["duplicates"] + link["dead"]
+            if not link["next"] - link["first"] == link["records"] == became:
+                self._fault("O5", f"partition {partition}: counts do not add up", [link])
+        if at != end:
+            self._fault("O5", f"partition {partition}: receipts end at {at}, the log at {end}")
 
     def _bars(self, on_time: Rows) -> None:
         """O4: DuckDB makes the bars of what bronze calls on time, and of the venue's beats."""
