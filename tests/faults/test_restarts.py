@@ -1,9 +1,11 @@
 """Restarts from state that a person makes: another parallelism, an old state, expired snapshots."""
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from fault_run import Run
@@ -73,3 +75,59 @@ def test_06_all_snapshots_but_the_newest_expired(run: Run) -> None:
             assert len(left) <= 1
         run.lake.submit()
         run.await_commit()
+
+
+def test_08_job_with_an_added_column(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A declaration with one more field: the new job goes on from the old one's state, and back."""
+    newer = newer_declaration(tmp_path / "code")
+    with run.streaming() as ledger:
+        known = [s for s in ledger.sends if s.intent == "good"][:300]
+        run.fault()
+        run.lake.cluster().stop(JOB, savepoint=True)
+        again(ledger, known)
+        with monkeypatch.context() as there:
+            there.chdir(newer)  # a module that is started there is the newer one
+            subprocess.run(
+                [sys.executable, "-c", _WIDEN],
+                env=os.environ | environment(run.lake.settings),
+                check=True,
+                timeout=120,
+            )
+            run.lake.submit()
+        run.await_commit()
+        again(ledger, known)
+    run.lake.cluster().stop(JOB, savepoint=True)
+    for name in ("raw_trades", "late_trades"):
+        table = run.lake.catalog.load_table(("bronze", name))
+        assert "note" in table.schema().column_names
+        with table.update_schema() as back:
+            back.delete_column("note")
+
+
+_WIDEN = """
+from iceberg_catalog import apply, catalog, tables
+from ticklake.settings import load
+
+with catalog.connect(load().catalog) as lake:
+    apply.apply(lake, tables.tables(), apply.plan(lake, tables.tables()))
+"""
+
+
+def newer_declaration(folder: Path) -> Path:
+    """A copy of the packages in which a trade has a note."""
+    for package in ("connectors", "iceberg_catalog", "flink_jobs", "ticklake"):
+        shutil.copytree(Path(__file__).parents[2] / package, folder / package)
+    file = folder / "connectors" / "events.py"
+    for old, new in (
+        ('"aggressor_side"),\n', '"aggressor_side", "note"),\n'),
+        (
+            "    bid: Price",
+            '    note: Text | None = Field(None, description="any")\n    bid: Price',
+        ),
+    ):
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new, 1))
+    return folder
