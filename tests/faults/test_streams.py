@@ -1,13 +1,15 @@
 """Faults that come with the stream: partitions, clocks, copies, a hot key; and a second job."""
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from broker_log import records
 from fault_run import Run
 from faulty_stack import JOB, wait_until
 from ledger import TOPIC, WINDOW_US, Ledger, Send
-from oracle import BARS_TOPIC
+from oracle import BARS_TOPIC, Oracle, Rows
 
 from connectors import kafka
 from connectors.errors import TicklakeError
@@ -111,3 +113,42 @@ def test_17_partitions_added_live(run: Run) -> None:
         time.sleep(_DISCOVERY_SECONDS)
         run.await_commit(lasting=_DISCOVERY_SECONDS)
         assert {s.partition for s in ledger.sends} >= {count, count + 1}
+
+
+Change = Callable[[Rows], Rows]
+
+
+def test_00_oracle_sees_what_is_lost_doubled_or_changed(run: Run) -> None:
+    """Each damage to what it reads is told under its rule; else no scenario could fail."""
+    since = run.lake.ends()
+    with run.streaming(before=2, after=1) as ledger:
+        pass
+
+    def told(table: str, change: Change) -> set[str]:
+        class Damaged(Oracle):
+            def rows(self, name: str) -> Rows:
+                found = sorted(super().rows(name), key=lambda row: row["event_id"])
+                return change(found) if name == table else found
+
+        return {fault.split()[0] for fault in run.oracle(ledger, since, Damaged).check()}
+
+    assert told("raw_trades", lambda rows: rows) == set()
+    assert "O1" in told("raw_trades", lambda rows: rows[1:])
+    assert "O2" in told("raw_trades", lambda rows: [*rows, rows[0]])
+    assert "O10" in told("raw_trades", lambda rows: [changed(rows[0], "price"), *rows[1:]])
+    assert "O4" in told("market_bars_5s", lambda rows: [changed(rows[0], "volume"), *rows[1:]])
+    assert "O4" in told("market_bars_5s", lambda rows: rows[1:])
+    assert "O3" in told("dead_letters", newest_gone)
+    assert "O5" in told("commit_receipts", newest_gone)
+    assert "O5" in told("commit_receipts", lambda rows: [*rows, rows[0]])
+
+
+def changed(row: dict[str, Any], column: str) -> dict[str, Any]:
+    """The row with one more in a column."""
+    return row | {column: row[column] + 1}
+
+
+def newest_gone(rows: Rows) -> Rows:
+    """All rows but the newest."""
+    newest = max(rows, key=lambda row: row["timestamp"])
+    return [row for row in rows if row is not newest]

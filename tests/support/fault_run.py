@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -55,10 +55,16 @@ class Run:
             time.sleep(after)
             ledger.finish()
             self.lake.drain(ledger)
-        found = Oracle(self.lake.catalog, self.lake.servers, ledger, since).check(strays=strays)
+        found = self.oracle(ledger, since).check(strays=strays)
         assert not found, "\n".join(found)
         unknown = sum(send.outcome == "unknown" for send in ledger.sends)
         self.remark(f"{len(ledger.sends)} sends" + (f", {unknown} unknown" if unknown else ""))
+
+    def oracle(
+        self, ledger: Ledger, since: Mapping[str, Mapping[int, int]], kind: type[Oracle] = Oracle
+    ) -> Oracle:
+        """What checks a ledger."""
+        return kind(self.lake.catalog, self.lake.servers, ledger, since)
 
     def fault(self) -> None:
         """The fault happens now."""

@@ -89,8 +89,8 @@ class Oracle:
                 records.
         """
         self._tables = {name: self._catalog.load_table(("bronze", name)) for name in TABLES}
-        on_time = self._rows("raw_trades")
-        late = self._rows("late_trades")
+        on_time = self.rows("raw_trades")
+        late = self.rows("late_trades")
         self._sent()
         stored = self._trades(on_time, late, strays=strays)
         dead = self._dead_letters(stored)
@@ -111,8 +111,12 @@ class Oracle:
         if extra := found - expected:
             self._fault(rule, f"{len(extra)} {what} too many", extra)
 
-    def _rows(self, table: str) -> Rows:
-        only = EqualTo("source_provider", self._ledger.venue)
+    def rows(self, table: str) -> Rows:
+        """Rows of a table that are about this ledger, or of the whole topic."""
+        of_topic = table in {"dead_letters", "commit_receipts"}
+        only = (
+            EqualTo("topic", TOPIC) if of_topic else EqualTo("source_provider", self._ledger.venue)
+        )
         rows: Rows = self._tables[table].scan(row_filter=only).to_arrow().to_pylist()
         return rows
 
@@ -190,8 +194,8 @@ class Oracle:
     def _dead_letters(self, stored: Mapping[str, Arrived]) -> list[Arrived]:
         """O3: what was refused, with its bytes, in the table and in the topic; never stored too."""
         dead = [one for one in self._arrived if _is_dead(one, stored)]
-        rows = self._tables["dead_letters"].scan(row_filter=EqualTo("topic", TOPIC)).to_arrow()
-        mine = [row for row in rows.to_pylist() if self._is_new(row["partition"], row["offset"])]
+        rows = self.rows("dead_letters")
+        mine = [row for row in rows if self._is_new(row["partition"], row["offset"])]
         found = [
             (row["partition"], row["offset"], row["record_key"], row["payload"] or b"",
              row["error_code"] == "conflict")
@@ -220,9 +224,8 @@ class Oracle:
 
     def _receipts(self, stored: Mapping[str, Arrived], dead: set[Place], late: int) -> None:
         """O5: the chain of each partition from its beginning; and what it counts of this ledger."""
-        rows = self._tables["commit_receipts"].scan(row_filter=EqualTo("topic", TOPIC)).to_arrow()
         same: dict[tuple[int, str, int], Rows] = defaultdict(list)
-        for row in rows.to_pylist():
+        for row in self.rows("commit_receipts"):
             same[row["partition"], row["job_id"], row["checkpoint_id"]].append(row)
         chains: dict[int, list[Counter[str]]] = defaultdict(list)
         for (partition, _, _), parts in same.items():
@@ -286,7 +289,7 @@ class Oracle:
             expected = set(database.sql(_BARS).fetchall())
         names = ("open", "high", "low", "close", "volume", "trade_count", "first_trade_id",
                  "last_trade_id", "heartbeat_count")  # fmt: skip
-        rows = self._rows("market_bars_5s")
+        rows = self.rows("market_bars_5s")
         found = [
             (row["asset_pair"], int(row["window_start"].timestamp()), *(row[n] for n in names))
             for row in rows
@@ -338,7 +341,7 @@ class Oracle:
         differing = [k for k, v in contents.items() if len(v) > 1]
         if differing:
             self._fault("O8", f"{len(differing)} bars have two contents", differing)
-        stored = {row["event_id"] for row in self._rows("market_bars_5s")}
+        stored = {row["event_id"] for row in self.rows("market_bars_5s")}
         self._compare("O8", "bars of the topic", stored, set(contents))
 
 
