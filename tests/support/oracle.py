@@ -96,6 +96,7 @@ class Oracle:
         dead = self._dead_letters(stored)
         self._receipts(stored, {a.place for a in dead}, len(late))
         self._bars(on_time)
+        self._beats()
         self._snapshots()
         self._files()
         self._bars_topic()
@@ -299,6 +300,15 @@ class Oracle:
         self._compare("O4", "bars", expected, set(found))
         if not found:
             self._fault("O4", "there is no bar")
+
+    def _beats(self) -> None:
+        """O1, O2: each beat, of the venue and of the clock, is stored once."""
+        beats = {k for k, v in self._by_id().items() if not _is_trade(v[0])}
+        column = self._tables["feed_heartbeats"].scan(selected_fields=("event_id",)).to_arrow()
+        counts = Counter(column["event_id"].to_pylist())
+        self._compare("O1", "heartbeats", beats, beats & set(counts))
+        if doubled := [k for k, n in counts.items() if n > 1]:
+            self._fault("O2", f"{len(doubled)} heartbeats are stored more than once", doubled)
 
     def _snapshots(self) -> None:
         """O6: commits of a job go up, rows never go down."""

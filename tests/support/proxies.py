@@ -32,6 +32,7 @@ class DatabaseProxy:
         self._target = target
         self._plan: Plan = "pass"
         self._drops = False
+        self._table = b""
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -51,9 +52,10 @@ class DatabaseProxy:
         self.disarm()
         self._listener.close()
 
-    def arm(self, plan: Plan) -> None:
-        """Do this once (silence: until `disarm`)."""
+    def arm(self, plan: Plan, table: str = "") -> None:
+        """Do this once, to a commit of that table or of any (silence: until `disarm`)."""
         self.hit.clear()
+        self._table = table.encode()
         self._released.clear()
         self._plan = plan
 
@@ -79,9 +81,11 @@ class DatabaseProxy:
             threading.Thread(target=line.to_server, daemon=True).start()
             threading.Thread(target=line.to_client, daemon=True).start()
 
-    def meet_commit(self) -> bool:
-        """A commit comes by; says whether its answer is to be swallowed."""
+    def meet(self, data: bytes) -> bool:
+        """Something comes by; says whether its answer is to be swallowed."""
         with self._lock:
+            if _COMMIT not in data or self._table not in data:
+                return False
             plan, self._plan = self._plan, "pass"
         if plan == "hold":
             self.hit.set()
@@ -110,8 +114,7 @@ class _Line:
         with suppress(OSError):
             while data := self._client.recv(_BLOCK):
                 self._proxy.wait_in_silence()
-                if _COMMIT in data:
-                    self._swallows = self._proxy.meet_commit() or self._swallows
+                self._swallows = self._proxy.meet(data) or self._swallows
                 self._server.sendall(data)
         self._cut()
 
