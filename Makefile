@@ -27,7 +27,7 @@ clean: down ## Stop all and remove the data and the environment; downloads stay 
 	rm -rf .ticklake $(VENV)
 
 ##@ Develop
-.PHONY: setup check test test-unit test-integration faults generate lock bench bench-rivals
+.PHONY: setup check test test-unit test-integration test-faults faults generate lock bench bench-rivals
 setup: $(READY) ## Make the environment from the hashed lock
 
 check: $(READY) ## Lint, format, types, import directions
@@ -36,7 +36,7 @@ check: $(READY) ## Lint, format, types, import directions
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 
-test: check test-unit test-integration ## All of it: checks, unit tests, tests against real servers
+test: check test-unit test-integration test-faults ## All of it: checks, unit tests, tests against real servers, faults
 
 test-unit: $(READY) ## Tests without servers, under 2 minutes
 	$(RUN)/pytest -q -m "not integration and not faults and not soak"
@@ -44,8 +44,15 @@ test-unit: $(READY) ## Tests without servers, under 2 minutes
 test-integration: $(READY) ## Tests against real servers, started on free ports in a temporary folder
 	$(RUN)/pytest -q -m integration
 
-faults: $(READY) ## Kill servers and check that nothing is lost
-	$(RUN)/pytest -q -m faults
+test-faults: $(READY) ## Kill servers, cut lines, mislead clocks: nothing is lost, nothing doubled
+	$(RUN)/pytest -q tests/faults -m "faults and not slow"
+
+SEEDS ?= 1
+FIRST_SEED ?= 1
+TABLE ?=
+faults: $(READY) ## All scenarios, SEEDS times each; TABLE=FILE keeps the table of results
+	$(RUN)/pytest -q tests/faults -m faults --seeds $(SEEDS) --first-seed $(FIRST_SEED) \
+		$(if $(TABLE),--faults-table $(TABLE))
 
 generate: $(READY) ## Rewrite the committed files that follow from the declaration
 	$(RUN)/python -m connectors.schemas

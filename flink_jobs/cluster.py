@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from connectors.errors import TicklakeError, UnavailableError
 from flink_jobs import state
+from flink_jobs.rewind import require_newest
 from flink_jobs.run import job
 from flink_jobs.settings import JobSettings
 
@@ -72,6 +73,7 @@ class Cluster:
         savepoint: str | None = None,
         *,
         resume: bool = True,
+        rewind: bool = False,
     ) -> ClusterJob:
         """Submit a job and wait until all of it runs.
 
@@ -81,9 +83,11 @@ class Cluster:
             savepoint: URI of a savepoint or retained checkpoint to resume from.
             resume: without a savepoint, go on from the job's newest state if it has any. A start
                 from nothing reads the topics again, and what is stored is stored twice.
+            rewind: start from the savepoint even if the lake has commits behind it.
 
         Raises:
-            TicklakeError: it runs already, there is no such job, or the plan is refused.
+            TicklakeError: it runs already, there is no such job, the plan is refused, or the lake
+                has commits behind the savepoint.
             UnavailableError: the cluster does not answer, or has no free slot.
         """
         job(name)
@@ -91,6 +95,8 @@ class Cluster:
             raise TicklakeError(f"job {name} runs already; stop it first: ticklake stop {name}")
         if savepoint is None and resume:
             savepoint = state.newest(self._settings.flink, name)
+        elif savepoint is not None and not rewind:
+            require_newest(self._settings, name, savepoint)
         command = [sys.executable, "-m", "flink_jobs.run", name]
         command += ["--from-savepoint", savepoint] if savepoint else []
         done = subprocess.run(  # noqa: S603 - our own module, the name is checked above

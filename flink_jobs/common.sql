@@ -22,7 +22,7 @@ WHERE `_table` = 'dead_letters';
 CREATE TEMPORARY VIEW rejected AS
 ${all_rejected};
 
-INSERT INTO ${lake}.dead_letters
+INSERT INTO ${lake}.dead_letters (${dead_letters})
 SELECT ${dead_letters} FROM rejected;
 
 -- Bytes and headers unchanged, and the reason beside them.
@@ -57,5 +57,5 @@ WHERE `_table` = 'commit_receipts';
 CREATE TEMPORARY VIEW receipts AS
 ${all_receipts};
 
-INSERT INTO ${lake}.commit_receipts
+INSERT INTO ${lake}.commit_receipts (${commit_receipts})
 SELECT ${commit_receipts} FROM receipts;

@@ -4,7 +4,7 @@
 
 -- Repeated for each table. A late trade came behind its window's close: it lands in late_trades, is
 -- merged into raw_trades by event_id, and silver corrects the bar.
-INSERT INTO ${lake}.${table}
+INSERT INTO ${lake}.${table} (${columns})
 SELECT ${columns} FROM source_tick WHERE `_table` = '${table}';
 
 -- First and last go by event time, then the venue's order, never by arrival: MIN and MAX of one
@@ -46,7 +46,7 @@ FROM (
   GROUP BY `source_provider`, `asset_pair`, `window_start`, `window_end`
 );
 
-INSERT INTO ${lake}.market_bars_5s
+INSERT INTO ${lake}.market_bars_5s (${market_bars_5s})
 SELECT ${market_bars_5s} FROM bars;
 
 INSERT INTO topic_bar5s

@@ -1,22 +1,17 @@
 """The catalogs that the behaviour suite runs over: JDBC on PostgreSQL, and REST."""
 
-import os
-import subprocess
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from threading import Event
 
 import pytest
 from pyiceberg.catalog import Catalog
+from rest_catalog import RestCatalog
 
 from iceberg_catalog.catalog import connect
 from iceberg_catalog.settings import CatalogSettings
-from ticklake.local import jars, java, jvm, postgres, processes
-from ticklake.local.ports import answers, any_free
+from ticklake.local import postgres, processes
+from ticklake.local.ports import any_free
 from ticklake.settings import LocalSettings, Settings, load
-
-SOURCES = Path(__file__).parents[1] / "java"
 
 
 @pytest.fixture(scope="session")
@@ -37,26 +32,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 @pytest.fixture(scope="session")
 def rest_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CatalogSettings]:
     """Settings of Apache's reference server, on loopback."""
-    folder, port, local = tmp_path_factory.mktemp("rest"), any_free(), LocalSettings()
-    files = jars.ensure(local, "rest", "compiler")
-    jar = java.build_jar(SOURCES, files["rest"], folder / "main.jar", compiler=files["compiler"])
-    classpath = os.pathsep.join(str(path) for path in (jar, *files["rest"]))
-    command = [jvm.java(), "-Xmx256m", "-cp", classpath, "LoopbackRestCatalog", str(port), folder]
-    log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        deadline = time.monotonic() + 60
-        while not answers(port):
-            assert process.poll() is None, log.read_text()[-2000:]
-            assert time.monotonic() < deadline, log.read_text()[-2000:]
-            time.sleep(0.1)
-        yield CatalogSettings(
-            kind="rest", uri=f"http://127.0.0.1:{port}", warehouse=f"file://{folder}/warehouse"
-        )
-    finally:
-        process.terminate()
-        process.wait(20)
+    server = RestCatalog(tmp_path_factory.mktemp("rest"))
+    server.start()
+    yield server.settings()
+    server.stop()
 
 
 @pytest.fixture(

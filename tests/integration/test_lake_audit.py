@@ -236,7 +236,7 @@ def test_rewound_offsets_are_named(
     newer = cluster.stop("ticks", savepoint=True)
     with undone(stack, query):
         # the other job commits nothing meanwhile: that would be taken back too
-        cluster.submit("ticks", environment, older)
+        cluster.submit("ticks", environment, older, rewind=True)
         beat_ticks(stack)
         beat_ticks(stack)
 

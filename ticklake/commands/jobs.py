@@ -36,6 +36,14 @@ def submit(
             "--fresh", help="Read from the beginning; for empty tables, else rows double."
         ),
     ] = False,
+    rewind: Annotated[
+        bool,
+        typer.Option(
+            "--rewind",
+            help="Start from that savepoint though the lake has commits behind it: rows double, "
+            "unless you removed them.",
+        ),
+    ] = False,
 ) -> None:
     """Submit jobs to the cluster and wait until they run.
 
@@ -58,7 +66,9 @@ def submit(
     wanted = [name for name in known() if name not in running] if every else names or []
     for name in wanted:
         console.step(f"submitting {name}")
-        found = cluster.submit(name, client_environment(load()), from_savepoint, resume=not fresh)
+        found = cluster.submit(
+            name, client_environment(load()), from_savepoint, resume=not fresh, rewind=rewind
+        )
         console.step(f"{name} runs as {found.id}")
 
 

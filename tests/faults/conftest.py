@@ -1,0 +1,81 @@
+"""Scenarios: one stack for all, one ledger and one oracle each, and a table of what came out."""
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+from fault_run import Outcome, Run, table
+from faulty_stack import Lake, running_lake
+
+_OUTCOMES = pytest.StashKey[list[Outcome]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Seeds and the table's file."""
+    group = parser.getgroup("faults")
+    group.addoption("--seeds", type=int, default=1, help="run each scenario with so many seeds")
+    group.addoption("--first-seed", type=int, default=1, help="the first of them; replays a run")
+    group.addoption("--faults-table", type=Path, help="write the table of scenarios as Markdown")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A place for the outcomes."""
+    config.stash[_OUTCOMES] = []
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each scenario once a seed."""
+    if "seed" in metafunc.fixturenames:
+        # a run of all tests loads this file too late for its options
+        first = metafunc.config.getoption("first_seed", default=1)
+        seeds = range(first, first + metafunc.config.getoption("seeds", default=1))
+        metafunc.parametrize("seed", seeds, ids=[f"seed={n}" for n in seeds])
+
+
+@pytest.fixture(scope="session")
+def lake(request: pytest.FixtureRequest) -> Iterator[Lake]:
+    """One stack for all scenarios; more commits than usual, so that a fault meets them."""
+    fills = any("disk" in item.name for item in request.session.items)
+    limited = ("kafka/data", "flink-state", "warehouse") if fills else ()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TICKLAKE_FLINK__CHECKPOINT_SECONDS", "2")
+        with running_lake(limited) as running:
+            yield running
+
+
+@pytest.fixture
+def run(request: pytest.FixtureRequest, lake: Lake, seed: int) -> Run:
+    """A healthy lake, and the record of this run."""
+    name = request.node.originalname.removeprefix("test_")
+    outcome = Outcome(name, seed)
+    request.config.stash[_OUTCOMES].append(outcome)
+    lake.heal()
+    return Run(lake, seed, outcome)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A run that failed says so in the table, with its first line."""
+    report = yield
+    outcomes = item.config.stash[_OUTCOMES]
+    if outcomes and call.when != "teardown":
+        outcomes[-1].passed = report.passed and call.when == "call"
+        if report.failed and call.excinfo is not None:
+            outcomes[-1].remarks.append((str(call.excinfo.value).splitlines() or [""])[0][:160])
+    return report
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """The table, on the terminal and in the file."""
+    rows = table(config.stash[_OUTCOMES])
+    if not rows:
+        return
+    terminalreporter.section("scenarios")
+    for row in rows:
+        terminalreporter.line(row)
+    if file := config.getoption("faults_table", default=None):
+        file.write_text("\n".join(rows) + "\n")
