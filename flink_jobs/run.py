@@ -46,6 +46,9 @@ def configuration(of: Job, settings: JobSettings) -> dict[str, str]:
     return {
         "pipeline.name": of.name,
         "pipeline.object-reuse": "true",
+        # Iceberg's committer allows one task: in a chain with others its state would get their
+        # limit, and would not fit when another parallelism breaks the chain.
+        "pipeline.operator-chaining.chain-operators-with-different-max-parallelism": "false",
         "parallelism.default": str(flink.parallelism),
         "table.local-time-zone": "UTC",
         # Without this the planner reads the topic once for every sink.
@@ -86,17 +89,28 @@ def submit(
         savepoint: URI of a savepoint or retained checkpoint to go on from.
         explain: print the plan, submit nothing.
     """
-    from pyflink.table import EnvironmentSettings, ExplainDetail, TableEnvironment  # noqa: PLC0415 - starts a JVM
+    from pyflink.common import Configuration  # noqa: PLC0415 - starts a JVM
+    from pyflink.datastream import StreamExecutionEnvironment  # noqa: PLC0415 - the same
+    from pyflink.java_gateway import get_gateway  # noqa: PLC0415 - the same
+    from pyflink.table import ExplainDetail, StreamTableEnvironment  # noqa: PLC0415 - the same
 
-    environment = TableEnvironment.create(EnvironmentSettings.in_streaming_mode())
     options = configuration(of, settings)
     if settings.flink.rest_address:
         host, port = settings.flink.rest_address.rsplit(":", 1)
         options |= {"execution.target": "remote", "rest.address": host, "rest.port": port}
     if savepoint:
         options["execution.state-recovery.path"] = savepoint
+    given = Configuration()
     for key, value in options.items():
-        environment.get_config().set(key, value)
+        given.set_string(key, value)
+    java = get_gateway().jvm
+    if settings.flink.rest_address:
+        # getExecutionEnvironment would start a cluster in this process
+        kind = java.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
+        stream = StreamExecutionEnvironment(kind(given._j_configuration))  # noqa: SLF001 - no public way
+    else:
+        stream = StreamExecutionEnvironment.get_execution_environment(given)  # `flink run`'s own
+    environment = StreamTableEnvironment.create(stream)
     together = environment.create_statement_set()
     for statement in of.statements(settings):
         if statement.startswith("INSERT"):
@@ -106,9 +120,9 @@ def submit(
     if explain:
         print(together.explain(ExplainDetail.CHANGELOG_MODE))  # noqa: T201 - the result
         return
-    result = together.execute()
-    client = result.get_job_client()
-    print(client.get_job_id() if client else "submitted")  # noqa: T201 - the result
+    together.attach_as_datastream()
+    java.ticklake.flink.Uids.assign(stream._j_stream_execution_environment)  # noqa: SLF001 - the same
+    print(stream.execute_async(of.name).get_job_id())  # noqa: T201 - the result
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ final class EventSpec implements Serializable {
     final int id;
     final int time;
     final int[] content;
+    final long[] nameHashes;
     final int maxBytes;
     final long windowMillis;
     Kind only; // where there is no selecting column
@@ -81,6 +82,7 @@ final class EventSpec implements Serializable {
         time = index.get(node.get("time").asText());
         windowMillis = node.get("window_ms").asLong();
         content = indexes(node.get("content"));
+        nameHashes = fields.stream().mapToLong(field -> Hashes.name(field.name)).toArray();
         if (node.hasNonNull("select")) {
             select = index.get(node.get("select").asText());
         }

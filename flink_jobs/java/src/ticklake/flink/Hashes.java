@@ -1,5 +1,6 @@
 package ticklake.flink;
 
+import java.nio.charset.StandardCharsets;
 import org.apache.flink.shaded.guava33.com.google.common.hash.HashFunction;
 import org.apache.flink.shaded.guava33.com.google.common.hash.Hashing;
 import org.apache.flink.table.data.DecimalData;
@@ -20,20 +21,27 @@ final class Hashes {
         return FINGERPRINT.hashBytes(text.toBytes()).asLong();
     }
 
-    /** Of the columns in which two sendings of one event may not differ. */
-    static long content(GenericRowData row, int[] columns) {
-        long hash = columns.length;
-        for (int column : columns) {
-            hash = (hash ^ bits(row.getField(column))) * GOLDEN;
-            hash ^= hash >>> 32;
+    static long name(String name) {
+        return FINGERPRINT.hashString(name, StandardCharsets.UTF_8).asLong();
+    }
+
+    /**
+     * Of the columns in which two sendings of one event may not differ. A column that is NULL or has
+     * its default adds nothing, so a column that is added later changes no hash that is remembered.
+     */
+    static long content(GenericRowData row, EventSpec spec) {
+        long hash = 0;
+        for (int column : spec.content) {
+            Object value = row.getField(column);
+            if (value != null && !value.equals(spec.fields.get(column).fallback)) {
+                long mixed = (bits(value) ^ spec.nameHashes[column]) * GOLDEN;
+                hash += mixed ^ mixed >>> 32;
+            }
         }
         return hash;
     }
 
     private static long bits(Object value) {
-        if (value == null) {
-            return 0;
-        }
         if (value instanceof Long number) {
             return number;
         }

@@ -98,7 +98,7 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
         row.setField(width + Columns.EVENT_US, time.getMillisecond() * 1000 + time.getNanoOfMillisecond() / 1000);
         row.setField(width + Columns.ROWTIME, time);
         row.setField(width + Columns.ID_HASH, Hashes.id((StringData) row.getField(spec.id)));
-        row.setField(width + Columns.CONTENT_HASH, Hashes.content(row, spec.content));
+        row.setField(width + Columns.CONTENT_HASH, Hashes.content(row, spec));
     }
 
     private GenericRowData dead(ConsumerRecord<byte[], byte[]> record, String code, String reason) {
