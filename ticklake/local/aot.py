@@ -1,6 +1,6 @@
 """Halve the time that servers take to start: Java's ahead-of-time cache of loaded classes.
 
-The first orderly stop of a server writes what it had loaded and compiled; later starts, also
+The first orderly stop of a server writes what it had loaded; later starts, also
 those of other homes, read it. A cache that is missing or does not fit only means a slower start.
 """
 
@@ -18,6 +18,13 @@ from ticklake.settings import LocalSettings
 WRITING_SECONDS = 120.0
 # hundreds of warnings about classes that are not cached would bury a server's own log
 _LOG = "-Xlog:aot*=error"
+# Classes only. With the profiles of methods that Java 25 keeps beside them a compiler thread of
+# Trino crashed (ciReceiverTypeData::translate_receiver_data_from), twice in three long test runs.
+_NO_PROFILES = (
+    "-XX:+UnlockDiagnosticVMOptions",
+    "-XX:-AOTRecordTraining",
+    "-XX:-AOTReplayTraining",
+)
 _STALE = 3600.0
 _INPUT = "-XX:AOTCache="
 _OUTPUT = "-XX:AOTCacheOutput="
@@ -38,15 +45,15 @@ def options(
         return ()
     folder = local.cache.expanduser().resolve() / "aot"
     folder.mkdir(parents=True, exist_ok=True)
-    mark = hashlib.sha256("\0".join([str(jvm.java_home()), *flags]).encode())
+    mark = hashlib.sha256("\0".join([str(jvm.java_home()), *_NO_PROFILES, *flags]).encode())
     for jar in classpath:
         found = jar.stat()
         mark.update(f"{jar} {found.st_size} {found.st_mtime_ns}\0".encode())
     ready = folder / f"{name}-{mark.hexdigest()[:12]}.aot"
     if ready.exists():
-        return (_LOG, f"{_INPUT}{ready}")
+        return (_LOG, *_NO_PROFILES, f"{_INPUT}{ready}")
     home = hashlib.sha256(str(local.home).encode()).hexdigest()[:8]
-    return (_LOG, f"{_OUTPUT}{ready}.{home}")
+    return (_LOG, *_NO_PROFILES, f"{_OUTPUT}{ready}.{home}")
 
 
 def drop(passing_options: Sequence[str]) -> bool:

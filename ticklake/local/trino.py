@@ -6,8 +6,9 @@ import shutil
 import tarfile
 from collections import defaultdict
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from ticklake.console import step
 from ticklake.local import aot, jars, jvm, postgres
@@ -17,6 +18,7 @@ from ticklake.settings import LocalSettings, Settings
 
 NAME = "trino"
 TITLE = "Trino"
+_ANSWERS = 30  # a query gives its state a few times before it is done
 _KEPT = ("bin", "lib", "plugin/iceberg", "plugin/memory")
 _UNPACKED_BYTES = 700 << 20
 _SEAL = ".ticklake-unpacked"
@@ -156,11 +158,25 @@ def _password(settings: Settings) -> str:
 
 
 def _serves(local: LocalSettings) -> bool:
+    """Whether it answers a query; it says that it has started before it has found its worker."""
+    query = Request(  # noqa: S310 - our own http
+        f"{address(local)}/v1/statement", data=b"SELECT 1", headers={"X-Trino-User": "ticklake"}
+    )
     try:
-        with urlopen(f"{address(local)}/v1/info", timeout=3) as answer:  # noqa: S310 - our own http
-            return json.load(answer).get("starting") is False
+        answer = _get(query)
+        for _ in range(_ANSWERS):
+            if "nextUri" not in answer:
+                return "error" not in answer
+            answer = _get(Request(answer["nextUri"]))  # noqa: S310 - our own http
     except (URLError, OSError, ValueError):
         return False
+    return False
+
+
+def _get(request: Request) -> dict[str, Any]:
+    with urlopen(request, timeout=3) as answer:  # noqa: S310 - our own http
+        found: dict[str, Any] = json.load(answer)
+        return found
 
 
 def ensure_unpacked(local: LocalSettings) -> Path:
