@@ -19,7 +19,7 @@ WRITING_SECONDS = 120.0
 # hundreds of warnings about classes that are not cached would bury a server's own log
 _LOG = "-Xlog:aot*=error"
 # Classes only. With the profiles of methods that Java 25 keeps beside them a compiler thread of
-# Trino crashed (ciReceiverTypeData::translate_receiver_data_from), twice in three long test runs.
+# Trino crashed in a long test run (ciReceiverTypeData::translate_receiver_data_from).
 _NO_PROFILES = (
     "-XX:+UnlockDiagnosticVMOptions",
     "-XX:-AOTRecordTraining",
