@@ -49,6 +49,9 @@ def write_files(settings: Settings) -> list[Path]:
             "http-server.http.port": str(local.trino_port),
             "discovery.uri": address(local),
             "catalog.management": "static",
+            # it watches its only worker, which is itself: pings lost to a busy start would leave
+            # queries without any node
+            "failure-detector.enabled": "false",
             "query.max-memory": f"{local.trino_heap_mb // 2}MB",
             "query.max-memory-per-node": f"{local.trino_heap_mb // 2}MB",
             "memory.heap-headroom-per-node": f"{local.trino_heap_mb // 4}MB",
