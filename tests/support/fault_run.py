@@ -27,11 +27,11 @@ class Outcome:
 class Run:
     """One scenario with one seed."""
 
-    def __init__(self, lake: Lake, seed: int, outcome: Outcome) -> None:
-        """Nothing is sent yet."""
+    def __init__(self, lake: Lake, name: str, seed: int, outcome: Outcome) -> None:
+        """Nothing is sent yet; `name` is the test's, with its parameters: each is a venue."""
         self.lake = lake
         self.seed = seed
-        self.random = random.Random(f"{outcome.scenario}:{seed}")  # noqa: S311 - no secret
+        self.random = random.Random(name)  # noqa: S311 - no secret
         self._outcome = outcome
         self._fault = 0.0
 

@@ -8,7 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,6 +34,7 @@ TABLES = (
     "commit_receipts",
 )
 _MOST_SHOWN = 3
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Place = tuple[int, int]
 Rows = list[dict[str, Any]]
 
@@ -127,7 +127,7 @@ class Oracle:
             own = mark[0] == self._ledger.venue
             yield Arrived(
                 (record.partition, record.offset),
-                datetime.fromtimestamp(record.timestamp / 1000, UTC),
+                _EPOCH + timedelta(milliseconds=record.timestamp),
                 record.key,
                 record.value,
                 self._ledger.sends[int(mark[1])] if own else None,
@@ -334,9 +334,10 @@ class Oracle:
                     newest[who] = int(committed)
 
     def _files(self) -> None:
-        """O7: each file that the current manifests name is there."""
+        """O7: each file of the current manifests is there, and each snapshot's list of them."""
         for name, table in self._tables.items():
             paths = {task.file.file_path for task in table.scan().plan_files()}
+            paths |= {snapshot.manifest_list for snapshot in table.metadata.snapshots}
             gone = [path for path in paths if not Path(urlsplit(path).path).is_file()]
             if gone:
                 self._fault("O7", f"{name}: {len(gone)} files are gone", gone)
@@ -391,12 +392,4 @@ def _differing(row: Mapping[str, Any], source: Arrived) -> list[str]:
         return ["everything"]
     sent = event.model_dump(by_alias=True) | {"_ingested_at": source.appended}
     own = {name: value for name, value in row.items() if not name.startswith("_kafka")}
-    return [name for name, value in own.items() if not _same(sent.get(name), value)]
-
-
-def _same(sent: object, stored: object) -> bool:
-    if isinstance(sent, datetime) and isinstance(stored, datetime):
-        return abs(sent - stored) < timedelta(microseconds=1)
-    if isinstance(sent, Decimal) and isinstance(stored, Decimal):
-        return sent == stored
-    return sent == stored
+    return [name for name, value in own.items() if sent.get(name) != value]

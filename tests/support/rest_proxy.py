@@ -83,8 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
             server.request(self.command, self.path, body, headers)
-            answer = server.getresponse()
-            return answer.status, answer.read(), answer.getheaders()
+            with server.getresponse() as answer:
+                return answer.status, answer.read(), answer.getheaders()
         except (OSError, HTTPException):
             return None
         finally:
