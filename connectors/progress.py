@@ -1,6 +1,7 @@
 """How far a consumer group has come, as it says itself on the broker."""
 
 import time
+from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
@@ -10,6 +11,16 @@ from connectors.kafka import admin
 from connectors.settings import KafkaSettings
 
 _POLL_SECONDS = 0.5
+
+
+def committed(settings: KafkaSettings, group: str, topic: str) -> dict[int, int]:
+    """Up to which offset, exclusive, the group has committed; a partition without is left out.
+
+    Raises:
+        UnavailableError: the broker does not answer.
+    """
+    with admin(settings) as client:
+        return _committed(client, group, topic)
 
 
 def unread(settings: KafkaSettings, group: str, topic: str) -> int:
@@ -22,15 +33,8 @@ def unread(settings: KafkaSettings, group: str, topic: str) -> int:
         UnavailableError: the broker does not answer.
     """
     with admin(settings) as client:
-        (described,) = client.describe_topics([topic])
-        places = [TopicPartition(topic, p["partition_index"]) for p in described["partitions"]]
-        ends = client.list_partition_offsets(dict.fromkeys(places, OffsetSpec.LATEST))
-        try:
-            read = client.list_group_offsets({group: places})[group]
-        except CoordinatorNotAvailableError:
-            read = {}  # no group has ever committed on this broker
-    committed = {place: read[place].offset if place in read else 0 for place in places}
-    return sum(ends[place].offset - max(committed[place], 0) for place in places)
+        newest, read = _ends(client, topic), _committed(client, group, topic)
+    return sum(end - read.get(partition, 0) for partition, end in newest.items())
 
 
 def await_read(
@@ -53,3 +57,26 @@ def await_read(
             deadline = time.monotonic() + patience_seconds
         left = now_left
     return left <= 0
+
+
+def places(client: Any, topic: str) -> list[TopicPartition]:  # noqa: ANN401 - the client has no types
+    """The partitions of a topic, in order."""
+    (described,) = client.describe_topics([topic])
+    return [
+        TopicPartition(topic, p)
+        for p in sorted(p["partition_index"] for p in described["partitions"])
+    ]
+
+
+def _ends(client: Any, topic: str) -> dict[int, int]:  # noqa: ANN401 - the client has no types
+    asked = dict.fromkeys(places(client, topic), OffsetSpec.LATEST)
+    found = client.list_partition_offsets(asked)
+    return {place.partition: entry.offset for place, entry in found.items()}
+
+
+def _committed(client: Any, group: str, topic: str) -> dict[int, int]:  # noqa: ANN401 - the client has no types
+    try:
+        read = client.list_group_offsets({group: places(client, topic)})[group]
+    except CoordinatorNotAvailableError:
+        return {}  # no group has ever committed on this broker
+    return {place.partition: entry.offset for place, entry in read.items() if entry.offset >= 0}

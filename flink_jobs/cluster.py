@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from connectors.errors import TicklakeError, UnavailableError
 from flink_jobs import state
+from flink_jobs.job import Bounds
 from flink_jobs.rewind import require_newest
 from flink_jobs.run import job
 from flink_jobs.settings import JobSettings
@@ -97,14 +98,103 @@ class Cluster:
             savepoint = state.newest(self._settings.flink, name)
         elif savepoint is not None and not rewind:
             require_newest(self._settings, name, savepoint)
-        command = [sys.executable, "-m", "flink_jobs.run", name]
-        command += ["--from-savepoint", savepoint] if savepoint else []
-        done = subprocess.run(  # noqa: S603 - our own module, the name is checked above
-            command, env=self.environment(client), capture_output=True, text=True, check=False
+        self._hand_over(name, client, ["--from-savepoint", savepoint] if savepoint else [])
+        return self._await_running(self.running(name))
+
+    def run(
+        self,
+        name: str,
+        bounds: Bounds,
+        client: Mapping[str, str],
+        progress: Callable[[], object],
+        patience_seconds: float = 120,
+    ) -> ClusterJob:
+        """Run a job over a piece of one topic, to its end.
+
+        Args:
+            name: one of `flink_jobs.run.jobs()`.
+            bounds: the piece.
+            client: environment of Flink's client, as for `submit`.
+            progress: whatever changes while it gets on.
+            patience_seconds: how long it may stand still before it is cancelled.
+
+        Raises:
+            TicklakeError: one runs already, the plan is refused, or the job failed.
+            UnavailableError: the cluster does not answer, or the job got no farther.
+        """
+        own = job(name).bounded(bounds).name
+        if any(j.name == own and not j.ended for j in self.jobs()):
+            raise TicklakeError(f"job {own} runs already; wait for its end, or cancel it")
+        found = self.by_id(self._hand_over(name, client, ["--bounds", bounds.text()]))
+        mark: object = None
+        deadline = time.monotonic() + patience_seconds
+        try:
+            while not found.ended:
+                if (now := (found.state, progress())) != mark:
+                    mark, deadline = now, time.monotonic() + patience_seconds
+                if time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"job {own} got no farther for {patience_seconds:.0f} s: no free slot? It "
+                        "needs one beside the other jobs; see local.task_slots or the web page"
+                    )
+                time.sleep(0.5)
+                found = self.by_id(found.id)
+        finally:
+            if not found.ended:
+                self._call("PATCH", f"/jobs/{found.id}?mode=cancel")
+        if found.state != "FINISHED":
+            raise TicklakeError(f"job {own} ended as {found.state}: {self._fault(found)}")
+        return found
+
+    def by_id(self, identifier: str) -> ClusterJob:
+        """The job of that id, as it is now.
+
+        Raises:
+            TicklakeError: the cluster does not know it.
+        """
+        one = self._call("GET", f"/jobs/{identifier}")
+        return ClusterJob(one["jid"], one["name"], one["state"], one["start-time"], one["duration"])
+
+    def newest_checkpoint(self, found: ClusterJob) -> int:
+        """Number of the job's newest completed checkpoint; 0 before the first."""
+        newest = self._call("GET", f"/jobs/{found.id}/checkpoints")["latest"]["completed"]
+        return int(newest["id"]) if newest else 0
+
+    def await_checkpoint(
+        self, found: ClusterJob, behind: int, patience_seconds: float = 120
+    ) -> None:
+        """Wait until the job has completed a checkpoint behind that number.
+
+        The commits of a checkpoint may be under way when it is complete; by the next one they are
+        done, in every table.
+
+        Raises:
+            UnavailableError: the job ended, or no checkpoint came.
+        """
+        deadline = time.monotonic() + patience_seconds
+        while self.newest_checkpoint(found) <= behind:
+            if self.by_id(found.id).ended or time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"job {found.name} completed no checkpoint for {patience_seconds:.0f} s, so it "
+                    "is not known what it has stored; see `ticklake jobs`"
+                )
+            time.sleep(0.3)
+
+    def _hand_over(self, name: str, client: Mapping[str, str], options: list[str]) -> str:
+        """Have a client plan the job and submit it; the job's id."""
+        done = subprocess.run(  # noqa: S603 - our own module, the name is checked by the caller
+            [sys.executable, "-m", "flink_jobs.run", name, *options],
+            env=self.environment(client),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise TicklakeError(f"job {name} was refused: {_cause(done.stderr + done.stdout)}")
-        return self._await_running(self.running(name))
+        return done.stdout.split()[-1]
+
+    def _fault(self, found: ClusterJob) -> str:
+        return _cause(self._call("GET", f"/jobs/{found.id}/exceptions").get("root-exception") or "")
 
     def stop(self, name: str, *, savepoint: bool) -> str | None:
         """Stop the running job; with a savepoint, give its URI, else None.
@@ -147,8 +237,7 @@ class Cluster:
             detail = self._call("GET", f"/jobs/{found.id}")
             states = {v["status"] for v in detail["vertices"]}
             if detail["state"] in _ENDED or detail["state"] == "RESTARTING":
-                cause = self._call("GET", f"/jobs/{found.id}/exceptions").get("root-exception", "")
-                raise TicklakeError(f"job {found.name} failed at once: {_cause(cause)}")
+                raise TicklakeError(f"job {found.name} failed at once: {self._fault(found)}")
             if states == {"RUNNING"}:
                 return self.running(found.name)
             time.sleep(0.2)

@@ -90,8 +90,16 @@ def spec(event: type[Event]) -> str:
     )
 
 
-def source(event: type[Event], job: str, settings: JobSettings, remember: timedelta) -> str:
+def source(
+    event: type[Event],
+    job: str,
+    settings: JobSettings,
+    remember: timedelta,
+    piece: tuple[Mapping[int, int], Mapping[int, int]] | None = None,
+) -> str:
     """The topic of an event as a table: each event once, each bad record once.
+
+    With a `piece`, offsets by partition from and to, exclusive, it reads just these and ends.
 
     Columns: the event's, then what Columns.java lists. `_table` says where a row belongs: the
     event's table or that for late rows, `dead_letters`, `commit_receipts`.
@@ -128,6 +136,11 @@ def source(event: type[Event], job: str, settings: JobSettings, remember: timede
         "most-ids": str(flink.dedup_ids),
         "spec": spec(event),
     }
+    if piece:
+        given["from"], given["to"] = (
+            ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
+            for offsets in piece
+        )
     return _create(f"source_{event_name(event)}", body, given)
 
 

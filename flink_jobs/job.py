@@ -1,12 +1,15 @@
 """What a job is: the events that it reads and its SQL, made into statements for a cluster."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from string import Template
 
+from connectors.errors import TicklakeError
+from connectors.events import CommitReceipt, DeadLetter
 from connectors.stream import Event
 from connectors.words import event_name
 from flink_jobs import ddl
@@ -14,6 +17,36 @@ from flink_jobs.settings import JobSettings
 from iceberg_catalog.tables import NAMESPACE, Table, tables
 
 _FOLDER = Path(__file__).parent
+_REPLAY = "-replay"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A piece of one topic, and where its rows go instead of bronze.
+
+    Attributes:
+        topic: the topic.
+        start: first offset by partition; only these partitions are read.
+        end: offset by partition before which to end.
+        namespace: of tables with the names and columns of the bronze ones.
+    """
+
+    topic: str
+    start: Mapping[int, int]
+    end: Mapping[int, int]
+    namespace: str
+
+    def text(self) -> str:
+        """As one argument of the job's client."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def parse(cls, text: str) -> "Bounds":
+        """What `text` wrote."""
+        found = json.loads(text)
+        for name in ("start", "end"):
+            found[name] = {int(partition): offset for partition, offset in found[name].items()}
+        return cls(**found)
 
 
 @dataclass(frozen=True)
@@ -24,7 +57,9 @@ class Job:
         name: what `ticklake submit` calls it, and its name on the cluster.
         doc: one line for a person.
         events: whose topics it reads; each is parsed and deduplicated once.
+        makes: events that it makes, and sends to their topics.
         dedup_hours: how long an event id is remembered; None: as the settings say.
+        bounds: the piece that it reads, and ends; None: all, for ever.
     """
 
     name: str
@@ -32,6 +67,26 @@ class Job:
     events: tuple[type[Event], ...]
     makes: tuple[type[Event], ...] = ()
     dedup_hours: float | None = None
+    bounds: Bounds | None = None
+
+    def bounded(self, bounds: Bounds) -> "Job":
+        """The same SQL over a piece of one topic, as a job of another name, group and state.
+
+        It writes the rows, dead letters and receipts into the tables of `bounds.namespace`, and
+        nothing into a topic. Bars are left out: those at the edges of a piece would be cut off.
+
+        Raises:
+            TicklakeError: the job does not read the topic.
+        """
+        events = tuple(e for e in self.events if e.stream.topic == bounds.topic)
+        if not events:
+            raise TicklakeError(f"job {self.name} does not read {bounds.topic}")
+        return replace(self, name=replay_name(self.name), events=events, makes=(), bounds=bounds)
+
+    def staged(self) -> list[Table]:
+        """The tables that it writes when it is bounded."""
+        kept = {*self.events, DeadLetter, CommitReceipt}
+        return [stored for stored in tables() if stored.event in kept]
 
     @property
     def group(self) -> str:
@@ -40,13 +95,16 @@ class Job:
 
     def statements(self, settings: JobSettings) -> list[str]:
         """DDL, views and INSERTs in the order in which they are to be run."""
-        lake = f"`{settings.catalog.name}`.`{NAMESPACE}`"
+        bounds = self.bounds
+        lake = f"`{settings.catalog.name}`.`{bounds.namespace if bounds else NAMESPACE}`"
         found = [ddl.catalog(settings.catalog)]
         remember = timedelta(hours=self.dedup_hours or settings.flink.dedup_hours)
-        found += [ddl.source(e, self.name, settings, remember) for e in self.events]
+        piece = (bounds.start, bounds.end) if bounds else None
+        found += [ddl.source(e, self.name, settings, remember, piece) for e in self.events]
         found += [ddl.topic_sink(event, settings.kafka) for event in self.makes]
-        found += [ddl.dead_letter_sink(event, settings.kafka) for event in self.events]
-        for file in (f"{self.name}.sql", "common.sql"):
+        if not bounds:
+            found += [ddl.dead_letter_sink(event, settings.kafka) for event in self.events]
+        for file in (f"{self.name.removesuffix(_REPLAY)}.sql", "common.sql"):
             found += self._filled(
                 (_FOLDER / file).read_text(),
                 {
@@ -56,6 +114,9 @@ class Job:
                     **self.values(),
                 },
             )
+        if bounds:
+            kept = {f"{lake}.{stored.name}" for stored in self.staged()}
+            found = [s for s in found if not s.startswith("INSERT") or s.split()[2] in kept]
         return found
 
     def values(self) -> dict[str, str]:
@@ -81,6 +142,11 @@ class Job:
         for stored in tables():
             if stored.event in self.events:
                 yield stored.event, stored
+
+
+def replay_name(job: str) -> str:
+    """What the bounded job of a replay is called on the cluster, in its group and its receipts."""
+    return job + _REPLAY
 
 
 def split(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import flink_jobs
 from connectors.errors import TicklakeError
 from flink_jobs import state
-from flink_jobs.job import Job
+from flink_jobs.job import Bounds, Job
 from flink_jobs.settings import JobSettings
 
 
@@ -42,6 +42,19 @@ def job(name: str) -> Job:
 def configuration(of: Job, settings: JobSettings) -> dict[str, str]:
     """Flink's options for a job; the reasons stand in docs/decisions.md."""
     flink = settings.flink
+    restarts = {
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "1 s",
+        # Flink's minute, kept for an hour, would make fresh data wait for it at each later fault.
+        "restart-strategy.exponential-delay.max-backoff": "10 s",
+        "restart-strategy.exponential-delay.reset-backoff-threshold": "2 min",
+    }
+    # A piece that fails is read again from nothing by the next replay; three attempts are enough.
+    attempts = {
+        "restart-strategy.type": "fixed-delay",
+        "restart-strategy.fixed-delay.attempts": "2",
+        "restart-strategy.fixed-delay.delay": "2 s",
+    }
     interval = f"{int(flink.checkpoint_seconds * 1000)} ms"
     return {
         "pipeline.name": of.name,
@@ -65,6 +78,7 @@ def configuration(of: Job, settings: JobSettings) -> dict[str, str]:
         "execution.checkpointing.dir": state.checkpoints(flink, of.name),
         "execution.checkpointing.savepoint-dir": state.savepoints(flink, of.name),
         "state.backend.type": "rocksdb",
+        **(attempts if of.bounds else restarts),
     }
 
 
@@ -74,8 +88,12 @@ def main() -> None:
     arguments.add_argument("job", choices=sorted(jobs()))
     arguments.add_argument("--from-savepoint", help="URI of a savepoint or retained checkpoint")
     arguments.add_argument("--explain", action="store_true", help="print the plan, submit nothing")
+    arguments.add_argument("--bounds", help="read just this piece, and end (Bounds.text)")
     given = arguments.parse_args()
-    submit(job(given.job), JobSettings(), given.from_savepoint, explain=given.explain)
+    chosen = job(given.job)
+    if given.bounds:
+        chosen = chosen.bounded(Bounds.parse(given.bounds))
+    submit(chosen, JobSettings(), given.from_savepoint, explain=given.explain)
 
 
 def submit(

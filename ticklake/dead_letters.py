@@ -91,7 +91,7 @@ class Sending:
     value_sha256: str
 
 
-def since(text: str, now: datetime | None = None) -> datetime:
+def since(text: str, now: datetime | None = None, option: str = "--since") -> datetime:
     """A time from `30m`, `2h`, `7d` (ago) or ISO-8601 with a zone.
 
     Raises:
@@ -106,7 +106,7 @@ def since(text: str, now: datetime | None = None) -> datetime:
         found = None
     if found is None or found.tzinfo is None:
         raise TicklakeError(
-            f"--since {text!r} is no time; allowed are 30m, 2h, 7d, or ISO-8601 with a zone "
+            f"{option} {text!r} is no time; allowed are 30m, 2h, 7d, or ISO-8601 with a zone "
             "such as 2026-01-31T09:30:00Z"
         )
     return found.astimezone(UTC)

@@ -40,7 +40,9 @@ class LocalSettings(BaseModel):
     taskmanager_mb: int = Field(
         4096, ge=1728, description="process memory of the TaskManager; small ones crawl in GC"
     )
-    task_slots: int = Field(2, ge=1, description="managed memory is divided by the slots")
+    task_slots: int = Field(
+        3, ge=1, description="one a job, one for a replay; managed memory is divided by them"
+    )
     trino_heap_mb: int = Field(1024, ge=512)
     fast_start: bool = Field(
         default=True,

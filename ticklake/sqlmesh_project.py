@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from ticklake.settings import Settings
 
 if TYPE_CHECKING:
     from sqlmesh import Context
+    from sqlmesh.core.snapshot import Snapshot
 
 FOLDER = Path(__file__).parents[1] / "sqlmesh"
 _PREFIX = "TICKLAKE_SQLMESH_"
@@ -261,14 +262,54 @@ class Project:
         if status.is_failure:
             raise TicklakeError("a model failed")
 
+    def redo(self, arrivals: Mapping[str, datetime]) -> list[str]:
+        """Forget that models have processed arrivals, so that the next run does it again.
+
+        A restatement would make these models from nothing and lose their revisions. Here only the
+        intervals go, up to the newest: a later run looks at all that is known by then, so that no
+        bar goes back to what it was. The next run has to be one up to `complete_through`.
+
+        Args:
+            arrivals: for bronze tables, the first arrival that is new to them.
+
+        Returns:
+            The models that are built on these tables, and have been made.
+        """
+        found = []
+        for snapshot in self._deployed():
+            if not snapshot.intervals or not snapshot.model.kind.is_incremental:
+                continue
+            above = {name.replace('"', "") for name in self._context.dag.upstream(snapshot.name)}
+            moments = [
+                moment
+                for table, moment in arrivals.items()
+                if any(name.endswith(f".bronze.{table}") for name in above)
+            ]
+            if not moments:
+                continue
+            unit = snapshot.node.interval_unit.milliseconds
+            first, last = snapshot.intervals[0][0], snapshot.intervals[-1][1]
+            begin = int(min(moments).timestamp() * 1000) // unit * unit
+            # Without any interval the table would be replaced; a millisecond is not a whole one.
+            begin = max(begin, first + 1)
+            if begin < last:
+                self._context.state_sync.remove_intervals([(snapshot, (begin, last))])
+                found.append(snapshot.node.name)
+        return sorted(found)
+
     def done_through(self, model: str) -> datetime | None:
         """The end of the newest interval of arrivals that is in the model."""
+        ends = [
+            s.intervals[-1][1] for s in self._deployed() if s.node.name == model and s.intervals
+        ]
+        return datetime.fromtimestamp(max(ends) / 1000, UTC) if ends else None
+
+    def _deployed(self) -> list["Snapshot"]:
         environment = self._context.state_reader.get_environment("prod")
         if environment is None:
-            return None
-        stored = self._context.state_reader.get_snapshots(environment.snapshots)
-        ends = [s.intervals[-1][1] for s in stored.values() if s.node.name == model and s.intervals]
-        return datetime.fromtimestamp(max(ends) / 1000, UTC) if ends else None
+            return []
+        found = self._context.state_reader.get_snapshots(environment.snapshots).values()
+        return [snapshot for snapshot in found if snapshot.is_model]
 
 
 @contextmanager

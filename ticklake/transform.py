@@ -53,6 +53,30 @@ def transform(
         TicklakeError: a model, an audit or the project is at fault.
         UnavailableError: a server does not answer, or another transformation is under way.
     """
+    # two at once would make rows twice (SQLMesh has no lock of its own, issue 3866)
+    with alone(settings, "transform"):
+        return transform_alone(settings, now=now, full_refresh=full_refresh, at=at, told=told)
+
+
+def transform_alone(  # noqa: PLR0913 - as `transform`, and one more
+    settings: Settings,
+    *,
+    now: bool = False,
+    full_refresh: Sequence[str] = (),
+    at: datetime | None = None,
+    told: Callable[[str], None] = lambda _: None,
+    before: Callable[[Project], bool] = lambda _: True,
+) -> Report:
+    """What `transform` does, for who is `alone` already.
+
+    Args:
+        settings: as there, like the others that are not named here.
+        now: as there.
+        full_refresh: as there.
+        at: as there.
+        told: as there.
+        before: called first of all; where it says False, nothing more is done.
+    """
     began = time.monotonic()
     ran: list[ModelRun] = []
 
@@ -60,21 +84,21 @@ def transform(
         ran.append(run)
         told(_line(run))
 
-    # two at once would make rows twice (SQLMesh has no lock of its own, issue 3866)
-    with alone(settings, "transform"):
-        complete_through = _complete_through(settings)
-        with opened(settings, made) as project:
-            merged = _merge_late_trades(settings, project, complete_through)
-            deployed = project.changed()
-            if deployed:
-                told(f"deploying {', '.join(deployed)}")
-                project.deploy(at)
-            if full_refresh:
-                project.remake(list(full_refresh))
-            if now:
-                _run_now(project, complete_through, at or datetime.now(UTC))
-            else:
-                project.run(at)
+    complete_through = _complete_through(settings)
+    with opened(settings, made) as project:
+        if not before(project):
+            return Report(complete_through, [], 0, [], time.monotonic() - began)
+        merged = _merge_late_trades(settings, project, complete_through)
+        deployed = project.changed()
+        if deployed:
+            told(f"deploying {', '.join(deployed)}")
+            project.deploy(at)
+        if full_refresh:
+            project.remake(list(full_refresh))
+        if now:
+            _run_now(project, complete_through, at or datetime.now(UTC))
+        else:
+            project.run(at)
     return Report(complete_through, deployed, merged, ran, time.monotonic() - began)
 
 

@@ -21,7 +21,10 @@ from ticklake.settings import Settings
 def stack() -> Iterator[Settings]:
     """PostgreSQL, Kafka, Flink and Trino on free ports; nothing was ever sent to them."""
     settings = temporary_settings()
-    with running_stack(settings) as running:
+    with running_stack(settings) as started:
+        # much of a test is waiting for the next checkpoint
+        flink = started.flink.model_copy(update={"checkpoint_seconds": 2})
+        running = started.model_copy(update={"flink": flink})
         kafka.apply(running.kafka, kafka.plan(running.kafka))
         with connect(running.catalog) as catalog:
             lake.apply(catalog, tables(), lake.plan(catalog, tables()))

@@ -15,7 +15,7 @@ import pytest
 
 from connectors.errors import TicklakeError, UnavailableError
 from ticklake import checks, sqlmesh_project
-from ticklake.transform import transform
+from ticklake.transform import transform, transform_alone
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -77,6 +77,42 @@ def test_a_late_trade_is_one_revision_and_a_copy_is_none(lake: Any) -> None:  # 
     ) == [[at(7)], [None]]
     assert (corrected.late_merged, repeated.late_merged) == (1, 0)
     assert lake.ask(f"SELECT count(*) FROM bronze.raw_trades {here}") == [[3]]
+
+
+@pytest.mark.parametrize("beginning", [False, True])
+def test_rows_of_the_past_are_found_and_later_corrections_stay(
+    lake: Any,  # noqa: ANN401
+    beginning: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """What a replay adds is one revision; a bar that it does not touch has none, wherever it is."""
+    at = lake.at
+    lake.store(lake.trade("a", at(1, 1), at(1), "100"), lake.trade("b", at(1, 2), at(1, 9), "101"))
+    lake.transform(at(2), now=True)
+    lake.store(lake.trade("late", at(6), at(1, 1), "99"), table="late_trades")
+    lake.transform(at(7), now=True)
+    since = datetime(2026, 11, 1, tzinfo=UTC) if beginning else at(1, 2)
+    found: list[list[str]] = []
+
+    def redo(project: sqlmesh_project.Project) -> bool:
+        found.append(project.redo({"raw_trades": since}))
+        return True
+
+    others = "SELECT count(*), sum(revision) FROM silver.market_bars_5s"
+    before = lake.ask(others)
+    transform_alone(lake.settings, now=True, at=at(7), before=redo)
+    untouched = lake.bars()
+    idle = lake.ask(others)
+    lake.store(lake.trade("lost", at(1, 2), at(1, 6), "102"))
+    transform_alone(lake.settings, now=True, at=at(7), before=redo)
+
+    assert found[0] == ["silver.market_bars", "silver.market_bars_5s"]
+    assert untouched == [bar(at(1), 2, "100", "99", 1), bar(at(1, 5), 1, "101", "101")]
+    assert idle == before
+    assert lake.bars() == [bar(at(1), 2, "100", "99", 1), bar(at(1, 5), 2, "102", "101", 1)]
+    assert lake.ask(
+        "SELECT trade_count, revision FROM silver.market_bars "
+        f"WHERE asset_pair = '{lake.pair}' AND timeframe = '5m'"
+    ) == [[4, 1]]
 
 
 def test_bars_wait_until_the_stream_is_complete(lake: Any) -> None:  # noqa: ANN401

@@ -13,6 +13,7 @@ NOWHERE = {
     "TICKLAKE_LOCAL__TRINO_PORT": "1",
     "TICKLAKE_LOCAL__POSTGRES_PORT": "1",
 }
+REPLAY = ["replay", "--topic", "market.ticks.v1", "--from-offsets", "0:0", "--to-offsets", "0:1"]
 
 
 def ticklake(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -34,6 +35,7 @@ def ticklake(home: Path, *arguments: str, **environment: str) -> subprocess.Comp
         (["submit", "tick"], 2, "no job is called tick; the jobs are events, ticks"),
         (["submit"], 2, "name a job or say --all"),
         (["submit", "ticks"], 3, "Flink does not answer at 127.0.0.1:1"),
+        (REPLAY, 3, "Kafka at 127.0.0.1:1"),
         (["jobs"], 3, "Flink does not answer at 127.0.0.1:1"),
         (["stop", "ticks"], 3, "Flink does not answer at 127.0.0.1:1"),
         (["apply"], 3, "Kafka at 127.0.0.1:1"),

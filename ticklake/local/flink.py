@@ -199,10 +199,8 @@ def _server(  # noqa: PLR0913 - the two servers differ in just these
 
 def _configuration(settings: Settings) -> dict[str, object]:
     local = settings.local
-    flink = settings.flink
     folder = local.home / "flink"
     internal = _internal_ports(local)
-    state = flink.state_dir.rstrip("/")
     return {
         "jobmanager.rpc.address": LOOPBACK,
         "jobmanager.rpc.port": internal["jobmanager"],
@@ -221,23 +219,12 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "rest.bind-address": LOOPBACK,
         "rest.port": local.flink_port,
         "rest.bind-port": str(local.flink_port),
-        "parallelism.default": flink.parallelism,
         "io.tmp.dirs": str(folder / "tmp"),
         "web.tmpdir": str(folder / "web"),
         "web.cancel.enable": True,
         # no upload of jars through the page: whoever can submit can run any code
         "web.submit.enable": False,
-        "state.backend.type": "rocksdb",
         "state.backend.rocksdb.localdir": str(folder / "rocksdb"),
-        "execution.checkpointing.incremental": True,
-        "execution.checkpointing.dir": f"{state}/checkpoints",
-        "execution.checkpointing.savepoint-dir": f"{state}/savepoints",
-        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        "restart-strategy.type": "exponential-delay",
-        "restart-strategy.exponential-delay.initial-backoff": "1 s",
-        "restart-strategy.exponential-delay.max-backoff": "1 min",
-        "pipeline.object-reuse": True,
-        "table.local-time-zone": "UTC",
         # a shutdown hook of Hadoop outlives its job; Flink would print a stack trace about it
         "classloader.check-leaked-classloader": False,
         # for clients that are started by PyFlink or by Flink's own scripts

@@ -1,6 +1,7 @@
 package ticklake.flink;
 
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.Map;
 import java.util.Properties;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
@@ -104,7 +105,8 @@ final class TopicSource implements ScanTableSource, SupportsSourceWatermark {
                     .setProperty("partition.discovery.interval.ms", NEW_PARTITIONS_MS)
                     .build();
         }
-        return builder.setPartitions(to.keySet())
+        // a key set cannot be serialized with the source
+        return builder.setPartitions(new HashSet<>(to.keySet()))
                 .setStartingOffsets(OffsetsInitializer.offsets(from))
                 .setBounded(OffsetsInitializer.offsets(to))
                 .build();

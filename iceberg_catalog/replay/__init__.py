@@ -1,0 +1,1 @@
+"""SQL of `ticklake replay`, one statement a file; `${...}` comes from the declaration."""

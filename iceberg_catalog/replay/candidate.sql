@@ -1,0 +1,3 @@
+SELECT event_id, "${time}" FROM ${bronze}
+UNION ALL
+SELECT event_id, "${time}" FROM ${missing}

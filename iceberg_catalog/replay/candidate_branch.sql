@@ -1,0 +1,1 @@
+SELECT event_id, "${time}" FROM ${bronze} FOR VERSION AS OF ${branch}
