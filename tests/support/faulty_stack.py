@@ -85,7 +85,9 @@ class Lake:
 
     def kill(self, name: str) -> None:
         """End a server without a word."""
-        self.process(name).send_signal(signal.SIGKILL)
+        process = self.process(name)
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
 
     def freeze(self, name: str) -> psutil.Process:
         """Stop a server's time."""

@@ -39,6 +39,7 @@ _MINIMUM_MEMORY_BYTES = 5_000_000_000
 _CRASH = "fatal error has been detected by the Java Runtime"
 _CRASH_LINES = 60
 _PORT_SECONDS = 10.0
+_DYING_SECONDS = 0.3
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -96,6 +97,8 @@ def up(settings: Settings, extra_jars: Sequence[Path] = ()) -> None:
     _require_plain_path(local.home)
     local.home.mkdir(parents=True, exist_ok=True)
     with _one_at_a_time(local.home):
+        if any(_runs(local.home, part) for part in PARTS):
+            time.sleep(_DYING_SECONDS)  # one that was killed just now is there for a moment yet
         missing = [part for part in PARTS if not _runs(local.home, part)]
         if _JOBMANAGER in missing and _runs(local.home, _TASKMANAGER):
             # its tasks are lost, and it would look for the old JobManager for 50 s more

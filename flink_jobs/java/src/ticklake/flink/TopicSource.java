@@ -7,6 +7,7 @@ import java.util.Properties;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeinfo.Types;
+import org.apache.flink.api.connector.source.Source;
 import org.apache.flink.api.java.functions.KeySelector;
 import org.apache.flink.configuration.ConfigOption;
 import org.apache.flink.configuration.ReadableConfig;
@@ -69,9 +70,8 @@ final class TopicSource implements ScanTableSource, SupportsSourceWatermark {
                         .withTimestampAssigner((row, ignored) -> row.getTimestamp(rowtime, 3).getMillisecond());
         DataStream<RowData> parsed =
                 environment
-                        .fromSource(source(rows), watermarks, spec.topic)
-                        .uid("source " + spec.topic)
-                        .returns(rows);
+                        .fromSource(source(rows), watermarks, spec.topic, rows)
+                        .uid("source " + spec.topic);
         // A copy of an event has its id: wherever it comes from, it meets its original's memory.
         int idHash = spec.fields.size() + Columns.ID_HASH;
         KeySelector<RowData, Integer> key = row -> (int) row.getLong(idHash);
@@ -90,7 +90,7 @@ final class TopicSource implements ScanTableSource, SupportsSourceWatermark {
         return byId.transform("intake " + spec.topic, rows, intake).uid("intake " + spec.topic);
     }
 
-    private KafkaSource<RowData> source(TypeInformation<RowData> rows) {
+    private Source<RowData, ?, ?> source(TypeInformation<RowData> rows) {
         long tolerance = options.get(TopicFactory.TOLERANCE).toMillis();
         KafkaSourceBuilder<RowData> builder =
                 KafkaSource.<RowData>builder()
@@ -100,10 +100,11 @@ final class TopicSource implements ScanTableSource, SupportsSourceWatermark {
         Map<TopicPartition, Long> to = offsets(TopicFactory.TO);
         if (to.isEmpty()) {
             // A new job reads all that Kafka still has; a resumed one goes by its own state.
-            return builder.setTopics(spec.topic)
-                    .setStartingOffsets(OffsetsInitializer.earliest())
-                    .setProperty("partition.discovery.interval.ms", NEW_PARTITIONS_MS)
-                    .build();
+            return new PromptSource(
+                    builder.setTopics(spec.topic)
+                            .setStartingOffsets(OffsetsInitializer.earliest())
+                            .setProperty("partition.discovery.interval.ms", NEW_PARTITIONS_MS)
+                            .build());
         }
         // a key set cannot be serialized with the source
         return builder.setPartitions(new HashSet<>(to.keySet()))
