@@ -12,10 +12,13 @@ import argparse
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
+import httpx2
 import psutil
 import pyarrow.compute as pc
 from common import (
@@ -45,6 +48,17 @@ TOPIC = Tick.stream.topic or ""
 
 
 @dataclass(frozen=True)
+class Sample:
+    """A moment of a run: rows stored, CPU-seconds used, the newest checkpoint's size and time."""
+
+    rows: int
+    cpu: float
+    state_mb: float
+    written_mb: float
+    milliseconds: int
+
+
+@dataclass(frozen=True)
 class Figures:
     """What one run used; CPU-seconds by process, resident megabytes at their highest."""
 
@@ -57,6 +71,38 @@ class Figures:
     load: float
     bytes_a_row: float | None
     files: int
+    samples: list[Sample]
+
+
+def sample(settings: Settings, catalog: Catalog, flink: dict[str, psutil.Process]) -> Sample | None:
+    """How far it is, if a checkpoint is complete."""
+    jobs = f"http://{settings.flink.rest_address}/jobs"
+    with httpx2.Client(timeout=30) as client:
+        (job,) = [one["id"] for one in client.get(jobs).json()["jobs"]]
+        newest = client.get(f"{jobs}/{job}/checkpoints").json()["latest"]["completed"]
+    if newest is None:
+        return None
+    return Sample(
+        stored(catalog, "raw_trades"),
+        sum(cpu_seconds(flink).values()),
+        newest["state_size"] / 1e6,
+        newest["checkpointed_size"] / 1e6,
+        newest["end_to_end_duration"],
+    )
+
+
+def course(samples: list[Sample]) -> Iterator[str]:
+    """From quarter to quarter of the rows: the rate, the state, the checkpoint."""
+    if not samples:
+        return
+    quarters = [next(s for s in samples if s.rows >= samples[-1].rows * n / 4) for n in range(5)]
+    for before, now in pairwise(quarters):
+        if now.cpu > before.cpu:
+            yield (
+                f"  {now.rows:,} ids: {(now.rows - before.rows) / (now.cpu - before.cpu):,.0f} "
+                f"rows/CPU-s since the line above, state {now.state_mb:.1f} MB, checkpoint "
+                f"{now.milliseconds} ms for {now.written_mb:.1f} MB"
+            )
 
 
 def stored(catalog: Catalog, table: str) -> int:
@@ -138,11 +184,13 @@ def measured(settings: Settings, variant: str, trades: int) -> Figures:
             check=True,
             stdout=subprocess.DEVNULL,
         )
+        samples: list[Sample] = []
         while not done(settings, catalog, variant, ledger):
             if time.monotonic() - began > PATIENCE_SECONDS:
                 check(catalog, variant, ledger)
                 raise SystemExit("the job does not come to the end of the topic")
             time.sleep(2)
+            samples += filter(None, [sample(settings, catalog, flink)])
         used, seconds = cpu_seconds(flink), time.monotonic() - began
         check(catalog, variant, ledger)
         files = catalog.load_table(("bronze", "raw_trades")).inspect.files().to_pylist()
@@ -157,6 +205,7 @@ def measured(settings: Settings, variant: str, trades: int) -> Figures:
             load=psutil.getloadavg()[0],
             bytes_a_row=size / trades if files else None,
             files=len(files),
+            samples=samples,
         )
 
 
@@ -179,6 +228,7 @@ def main() -> None:
             + " + ".join(f"{mb:,.0f}" for mb in found.peak_mb.values())
             + f" MB, {found.seconds:.0f} s, steal {found.steal:.1f} s, load {found.load:.1f})"
         )
+        lines += course(found.samples) if variant == "full" else ()
     print("\n".join(lines))
 
 

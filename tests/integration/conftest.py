@@ -3,35 +3,17 @@
 from collections.abc import Iterator
 
 import pytest
-from integration_tools import Query, cluster_of
-from stack_fixture import running_stack, temporary_settings
+from integration_tools import Query, cluster_of, query_of, running_jobs
 
-from connectors import kafka
 from flink_jobs.cluster import Cluster
 from flink_jobs.run import jobs
-from iceberg_catalog import apply as lake
-from iceberg_catalog.catalog import connect
-from iceberg_catalog.tables import tables
-from ticklake import queries, views
-from ticklake.local.flink import client_environment
 from ticklake.settings import Settings
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Settings]:
     """PostgreSQL, Kafka, Flink and Trino on free ports; nothing was ever sent to them."""
-    settings = temporary_settings()
-    with running_stack(settings) as started:
-        # much of a test is waiting for the next checkpoint
-        flink = started.flink.model_copy(update={"checkpoint_seconds": 2})
-        running = started.model_copy(update={"flink": flink})
-        kafka.apply(running.kafka, kafka.plan(running.kafka))
-        with connect(running.catalog) as catalog:
-            lake.apply(catalog, tables(), lake.plan(catalog, tables()))
-        views.apply(running, views.plan(running))
-        cluster = cluster_of(running)
-        for name in jobs():
-            cluster.submit(name, client_environment(running))
+    with running_jobs(jobs()) as running:
         yield running
 
 
@@ -44,4 +26,4 @@ def cluster(stack: Settings) -> Cluster:
 @pytest.fixture(scope="session")
 def query(stack: Settings) -> Query:
     """Ask the stack's Trino."""
-    return lambda statement: queries.run(stack, statement).rows
+    return query_of(stack)

@@ -10,14 +10,11 @@ from datetime import UTC, datetime, timedelta
 from threading import Thread
 
 import pytest
-from integration_tools import cluster_of
-from stack_fixture import running_stack, temporary_settings
+from integration_tools import cluster_of, running_jobs
 
-from connectors import kafka
 from connectors.events import Tick
 from connectors.kafka import Publisher
 from connectors.sources.simulated import CENT, Instrument, Plan, Sent, simulate
-from iceberg_catalog import apply as tables_of_lake
 from iceberg_catalog import maintain as lake
 from iceberg_catalog.catalog import connect
 from iceberg_catalog.maintain import CARRIED, CHECKPOINT, JOB, OPERATOR
@@ -39,14 +36,8 @@ LIMITS = MaintainSettings(
 @pytest.fixture(scope="module")
 def stream() -> Iterator[Settings]:
     """A stack of its own whose job `ticks` commits every second."""
-    with running_stack(temporary_settings()) as running:
-        flink = running.flink.model_copy(update={"checkpoint_seconds": 1})
-        settings = running.model_copy(update={"flink": flink, "maintain": LIMITS})
-        kafka.apply(settings.kafka, kafka.plan(settings.kafka))
-        with connect(settings.catalog) as catalog:
-            tables_of_lake.apply(catalog, tables(), tables_of_lake.plan(catalog, tables()))
-        cluster_of(settings).submit("ticks", client_environment(settings))
-        yield settings
+    with running_jobs(["ticks"], checkpoint_seconds=1) as running:
+        yield running.model_copy(update={"maintain": LIMITS})
 
 
 def market(seed: int, seconds: float) -> list[Sent]:

@@ -9,17 +9,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from integration_tools import Query, cluster_of
+from integration_tools import Query, query_of, running_jobs
 
 from connectors.errors import TicklakeError
 from connectors.events import Tick
 from connectors.kafka import Publisher, clock_beats
 from connectors.progress import await_read, committed
 from connectors.sources.simulated import CENT, Instrument, Plan, Sent, simulate
-from flink_jobs.run import job
-from iceberg_catalog.catalog import connect
+from flink_jobs.run import job, jobs
 from iceberg_catalog.tables import tables
-from ticklake.local import stack as servers
 from ticklake.replay import Replayed, replay
 from ticklake.replay_ranges import Offsets, Times
 from ticklake.settings import Settings
@@ -76,14 +74,27 @@ def whole(settings: Settings) -> Offsets:
 
 
 @pytest.fixture(scope="module")
+def stack() -> Iterator[Settings]:
+    """A stack for this file: what is sent to it is the market's, and all of it is replayed."""
+    with running_jobs(jobs()) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def query(stack: Settings) -> Query:
+    """Ask its Trino."""
+    return query_of(stack)
+
+
+@pytest.fixture(scope="module")
 def market(stack: Settings, query: Query) -> list[Sent]:
-    """A market of the last 100 seconds: jittered, with duplicates, late trades, broken records."""
+    """A market of the last 70 seconds: jittered, with duplicates, late trades, broken records."""
     pairs = tuple(
-        Instrument("sim", f"R{n:02}USD", 100 + n, CENT, trades=20, quotes=2) for n in range(8)
+        Instrument("sim", f"R{n:02}USD", 100 + n, CENT, trades=12, quotes=2) for n in range(8)
     )
     plan = Plan(
-        start=datetime.now(UTC) - timedelta(seconds=115),
-        seconds=100,
+        start=datetime.now(UTC) - timedelta(seconds=85),
+        seconds=70,
         instruments=pairs,
         duplicates=0.05,
         malformed=0.01,
@@ -329,12 +340,3 @@ def test_silver_makes_the_bars_again_that_had_been_made_without_the_rows(
         row for row in before["silver"] if row[1] not in {"R01USD", "R02USD"}
     ]
     assert [row[12] for row in revised] == [int(row[12]) + (row[8] > 0) for row in old]
-
-
-def test_what_it_costs(market: list[Sent], stack: Settings) -> None:
-    """Three slots: what the TaskManager holds is shown with the test's output."""
-    for one in servers.status(stack):
-        print(one)  # noqa: T201 - a measurement
-    print(cluster_of(stack).jobs()[:6])  # noqa: T201 - the same
-    with connect(stack.catalog) as catalog:
-        print(catalog.list_tables("replay"))  # noqa: T201 - the same

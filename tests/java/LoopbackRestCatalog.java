@@ -29,6 +29,8 @@ public final class LoopbackRestCatalog {
                 Map.of(
                         "uri", "jdbc:sqlite:" + folder + "/catalog.sqlite",
                         "jdbc.schema-version", "V1",
+                        // one connection: commits to several tables at once find SQLite busy
+                        "clients", "1",
                         "io-impl", LocalFiles.class.getName(),
                         "warehouse", "file://" + folder + "/warehouse");
         Catalog catalog =

@@ -1,14 +1,45 @@
 """What integration tests share beside the fixtures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from kafka import KafkaConsumer, TopicPartition
+from stack_fixture import running_stack, temporary_settings
 
+from connectors import kafka
 from flink_jobs.cluster import Cluster
 from flink_jobs.settings import JobSettings
+from iceberg_catalog import apply as lake
+from iceberg_catalog.catalog import connect
+from iceberg_catalog.tables import tables
+from ticklake import queries, views
+from ticklake.local.flink import client_environment
 from ticklake.settings import Settings
 
 Query = Callable[[str], list[list[object]]]
+
+
+@contextmanager
+def running_jobs(names: Iterable[str], checkpoint_seconds: float = 2) -> Iterator[Settings]:
+    """A stack of its own with topics, tables, views and jobs; nothing was ever sent to it.
+
+    Much of a test is waiting for the next checkpoint, so these are near.
+    """
+    with running_stack(temporary_settings()) as started:
+        flink = started.flink.model_copy(update={"checkpoint_seconds": checkpoint_seconds})
+        settings = started.model_copy(update={"flink": flink})
+        kafka.apply(settings.kafka, kafka.plan(settings.kafka))
+        with connect(settings.catalog) as catalog:
+            lake.apply(catalog, tables(), lake.plan(catalog, tables()))
+        views.apply(settings, views.plan(settings))
+        for name in names:
+            cluster_of(settings).submit(name, client_environment(settings))
+        yield settings
+
+
+def query_of(settings: Settings) -> Query:
+    """Ask the stack's Trino."""
+    return lambda statement: queries.run(settings, statement).rows
 
 
 def cluster_of(settings: Settings) -> Cluster:
