@@ -65,12 +65,18 @@ bench: $(READY) ## Events per CPU-second: parse only, bronze only, the full job
 bench-rivals: $(READY) ## The full job and what one would write instead, on the same topic in one run
 	$(RUN)/uv pip install --quiet --target build/rivals --no-deps --require-hashes \
 		-r benchmarks/rivals/requirements.lock
+	$(RUN)/uv pip install --quiet --target build/spark --no-deps --no-build-isolation --require-hashes \
+		-r benchmarks/rivals/spark_requirements.lock
 	PYTHONPATH=build/rivals $(RUN)/python benchmarks/rivals/compare.py
 
 lock: $(READY) ## Resolve the dependencies anew: Python's into requirements.lock, jars into jars.lock.toml
 	$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --group dev pyproject.toml -o requirements.lock
 	$(RUN)/python -m ticklake.local.lock
+	for name in requirements spark_requirements; do \
+		$(RUN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-header benchmarks/rivals/$$name.in -o benchmarks/rivals/$$name.lock; done
+	$(RUN)/python benchmarks/rivals/spark_jars.py
 
 $(READY): requirements.lock requirements.bootstrap.lock pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then \

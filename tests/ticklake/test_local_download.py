@@ -142,7 +142,7 @@ def test_a_missing_file_is_not_tried_again(repository: Repository, tmp_path: Pat
 @pytest.fixture
 def local(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalSettings:
     """Settings whose lock knows one jar."""
-    monkeypatch.setattr(jars, "locked", lambda: {"one": (the_jar(),)})
+    monkeypatch.setattr(jars, "locked", lambda _: {"one": (the_jar(),)})
     return LocalSettings(home=tmp_path / "home", cache=tmp_path, maven_url=repository.url)
 
 

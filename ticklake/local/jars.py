@@ -39,9 +39,9 @@ class Jar:
 
 
 @memoized
-def locked() -> dict[str, tuple[Jar, ...]]:
+def locked(lock_file: Path = LOCK_FILE) -> dict[str, tuple[Jar, ...]]:
     """The lock: group name to its files."""
-    with LOCK_FILE.open("rb") as file:
+    with lock_file.open("rb") as file:
         content = tomllib.load(file)
     return {group: tuple(Jar(**entry) for entry in jars) for group, jars in content.items()}
 
@@ -60,12 +60,15 @@ def repository(local: LocalSettings) -> str:
     return str(MAVEN_CENTRAL_URL)
 
 
-def ensure(local: LocalSettings, *groups: str) -> dict[str, list[Path]]:
+def ensure(
+    local: LocalSettings, *groups: str, lock_file: Path = LOCK_FILE
+) -> dict[str, list[Path]]:
     """Fetch what is missing or broken of these groups.
 
     Args:
         local: names the cache and the repository.
         groups: names in the lock: kafka, flink, compiler, trino, rest.
+        lock_file: the stack's own, or that of another program (the benchmarks' rivals).
 
     Returns:
         For each group, its files in the order of the lock.
@@ -73,7 +76,8 @@ def ensure(local: LocalSettings, *groups: str) -> dict[str, list[Path]]:
     Raises:
         TicklakeError: no room, no network, or a file that is not what the lock says.
     """
-    wanted = [jar for group in groups for jar in locked()[group]]
+    known = locked(lock_file)
+    wanted = [jar for group in groups for jar in known[group]]
     with _exclusive(local):
         missing = [jar for jar in wanted if not is_intact(jar, location(local, jar))]
         if missing:
@@ -83,7 +87,7 @@ def ensure(local: LocalSettings, *groups: str) -> dict[str, list[Path]]:
             fetch_all(repository(local), [(jar, location(local, jar)) for jar in missing])
             for jar in missing:
                 _remember(jar, location(local, jar))
-    return {group: [location(local, jar) for jar in locked()[group]] for group in groups}
+    return {group: [location(local, jar) for jar in known[group]] for group in groups}
 
 
 def is_intact(jar: Jar, file: Path) -> bool:

@@ -1,13 +1,14 @@
 """Write `jars.lock.toml`: every Java file of the local stack with its sha256 and size.
 
-Only a maintainer runs this, after changing a version below: `python -m ticklake.local.lock`.
+Only a maintainer runs this, after changing a version below: `make lock`. It also writes the lock of
+the benchmarks' rivals.
 It resolves with jgo's own pure-Python resolver and downloads each file once to hash it, so
 that `ticklake up` never resolves anything and can refuse every byte it did not expect.
 """
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ _EXCLUDED_SCOPES = {"test", "provided", "system"}
 
 
 @dataclass(frozen=True)
-class _Root:
+class Root:
     """A file that is asked for by name; `transitive` brings what it needs at run time."""
 
     coordinate: str
@@ -31,30 +32,30 @@ class _Root:
     transitive: bool = False
 
 
-ROOTS: dict[str, tuple[_Root, ...]] = {
+ROOTS: dict[str, tuple[Root, ...]] = {
     "kafka": (
-        _Root("org.apache.kafka:kafka_2.13:4.4.0", transitive=True),
+        Root("org.apache.kafka:kafka_2.13:4.4.0", transitive=True),
         # Kafka logs through slf4j 1.7; its own distribution adds this binding
-        _Root(f"org.apache.logging.log4j:log4j-slf4j-impl:{_LOG4J}"),
+        Root(f"org.apache.logging.log4j:log4j-slf4j-impl:{_LOG4J}"),
     ),
     "flink": (
-        _Root("org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"),
-        _Root("org.apache.iceberg:iceberg-flink-runtime-2.1:1.11.0"),
-        _Root("org.apache.hadoop:hadoop-client-api:3.5.0"),
-        _Root("org.apache.hadoop:hadoop-client-runtime:3.5.0"),
-        _Root("commons-logging:commons-logging:1.3.6"),
-        _Root("org.postgresql:postgresql:42.7.14"),
+        Root("org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"),
+        Root("org.apache.iceberg:iceberg-flink-runtime-2.1:1.11.0"),
+        Root("org.apache.hadoop:hadoop-client-api:3.5.0"),
+        Root("org.apache.hadoop:hadoop-client-runtime:3.5.0"),
+        Root("commons-logging:commons-logging:1.3.6"),
+        Root("org.postgresql:postgresql:42.7.14"),
     ),
-    "compiler": (_Root("org.eclipse.jdt:ecj:3.46.100"),),
-    "trino": (_Root("io.trino:trino-server:476", type="tar.gz"),),
-    "rest": (_Root("org.apache.iceberg:iceberg-open-api:1.10.1"),),
+    "compiler": (Root("org.eclipse.jdt:ecj:3.46.100"),),
+    "trino": (Root("io.trino:trino-server:476", type="tar.gz"),),
+    "rest": (Root("org.apache.iceberg:iceberg-open-api:1.10.1"),),
 }
 
 
-def resolve(roots: Sequence[_Root], cache: Path) -> list[_Root]:
+def resolve(roots: Sequence[Root], cache: Path) -> list[Root]:
     """The files that `roots` stand for, in the order in which the resolver names them."""
     context = MavenContext(repo_cache=cache)
-    found: dict[str, _Root] = {}
+    found: dict[str, Root] = {}
     for root in roots:
         found[root.coordinate] = root
         if root.transitive:
@@ -63,11 +64,11 @@ def resolve(roots: Sequence[_Root], cache: Path) -> list[_Root]:
                 if item.scope in _EXCLUDED_SCOPES or item.optional:
                     continue
                 name = f"{item.groupId}:{item.artifactId}:{item.version}"
-                found[name] = _Root(name, type=item.type)
+                found[name] = Root(name, type=item.type)
     return list(found.values())
 
 
-def measure(root: _Root, url: str) -> Jar:
+def measure(root: Root, url: str) -> Jar:
     """Read the file once to learn its size and sha256."""
     jar = Jar(root.coordinate, "", 0, root.type)
     digest, size = hashlib.sha256(), 0
@@ -81,7 +82,7 @@ def measure(root: _Root, url: str) -> Jar:
 
 def render(groups: dict[str, list[Jar]]) -> str:
     """The lock file's text."""
-    lines = ["# Written by `python -m ticklake.local.lock`; do not edit.", ""]
+    lines = ["# Written by `make lock`; do not edit.", ""]
     for group, jars in groups.items():
         for jar in jars:
             lines += [f"[[{group}]]", f'coordinate = "{jar.coordinate}"']
@@ -91,17 +92,17 @@ def render(groups: dict[str, list[Jar]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def write(roots: Mapping[str, Sequence[Root]], lock_file: Path) -> None:
     """Resolve, measure and write the lock."""
     groups: dict[str, list[Jar]] = {}
     with tempfile.TemporaryDirectory() as cache:
-        for group, roots in ROOTS.items():
+        for group, asked in roots.items():
             groups[group] = []
-            for root in resolve(roots, Path(cache)):
+            for root in resolve(asked, Path(cache)):
                 console.step(f"{group}: {root.coordinate}")
                 groups[group].append(measure(root, MAVEN_CENTRAL_URL))
-    LOCK_FILE.write_text(render(groups))
+    lock_file.write_text(render(groups))
 
 
 if __name__ == "__main__":
-    main()
+    write(ROOTS, LOCK_FILE)
