@@ -100,7 +100,7 @@ def course(samples: list[Sample]) -> Iterator[str]:
         if now.cpu > before.cpu:
             yield (
                 f"  {now.rows:,} ids: {(now.rows - before.rows) / (now.cpu - before.cpu):,.0f} "
-                f"rows/CPU-s since the line above, state {now.state_mb:.1f} MB, checkpoint "
+                f"rows/CPU-s in this quarter, state {now.state_mb:.1f} MB, checkpoint "
                 f"{now.milliseconds} ms for {now.written_mb:.1f} MB"
             )
 

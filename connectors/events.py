@@ -390,16 +390,5 @@ class CommitReceipt(Event):
     timestamp: Time = Field(description="append time of the newest record covered, UTC")
 
 
-EVENTS: tuple[type[Event], ...] = (
-    Tick,
-    Candle,
-    NewsSentiment,
-    MacroIndicator,
-    AIDecision,
-    TradeExecution,
-    FeedStatus,
-    Bar5s,
-    DeadLetter,
-    DeadLetterReplay,
-    CommitReceipt,
-)
+EVENTS: tuple[type[Event], ...] = tuple(Event.__subclasses__())
+"""All of them, in the order of this file."""
