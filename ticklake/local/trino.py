@@ -48,7 +48,10 @@ def write_files(settings: Settings) -> list[Path]:
             "node-scheduler.include-coordinator": "true",
             "http-server.http.port": str(local.trino_port),
             "discovery.uri": address(local),
-            "catalog.management": "static",
+            # a catalog of the static kind is unknown to the scheduler until its next look at the
+            # nodes, up to 5 s after the server says that it has started
+            "catalog.management": "dynamic",
+            "catalog.store": "file",
             # it watches its only worker, which is itself: pings lost to a busy start would leave
             # queries without any node
             "failure-detector.enabled": "false",
@@ -62,6 +65,10 @@ def write_files(settings: Settings) -> list[Path]:
             # the page opens without a question; it listens on loopback only
             "web-ui.authentication.type": "fixed",
             "web-ui.user": "ticklake",
+        },
+        "catalog-store.properties": {
+            "catalog.config-dir": str(etc / "catalog"),
+            "catalog.read-only": "true",
         },
         "log.properties": {"io.trino": "WARN", "io.airlift": "WARN", "org": "WARN"},
         f"catalog/{settings.catalog.name}.properties": _lake(settings),
@@ -121,7 +128,7 @@ def prepare(settings: Settings) -> Server:
             jvm.classpath(classpath),
             "io.trino.server.TrinoServer",
         ),
-        ready=lambda: _serves(local),
+        ready=lambda: _serves(settings),
         cwd=folder,
         env={_PASSWORD_VARIABLE: _password(settings)},
         patience_seconds=180,
@@ -160,17 +167,25 @@ def _password(settings: Settings) -> str:
     return given or postgres.ensure_password(settings.local)
 
 
-def _serves(local: LocalSettings) -> bool:
-    """Whether it answers a query; it says that it has started before it has found its worker."""
-    query = Request(  # noqa: S310 - our own http
-        f"{address(local)}/v1/statement", data=b"SELECT 1", headers={"X-Trino-User": "ticklake"}
+def _serves(settings: Settings) -> bool:
+    """Whether it answers a query and has the lake.
+
+    It says that it has started before it has found its worker, and starts without a catalog whose
+    configuration it refuses.
+    """
+    request = Request(  # noqa: S310 - our own http
+        f"{address(settings.local)}/v1/statement",
+        data=b"SHOW CATALOGS",
+        headers={"X-Trino-User": "ticklake"},
     )
+    names: list[list[str]] = []
     try:
-        answer = _get(query)
         for _ in range(_ANSWERS):
+            answer = _get(request)
+            names += answer.get("data", [])
             if "nextUri" not in answer:
-                return "error" not in answer
-            answer = _get(Request(answer["nextUri"]))  # noqa: S310 - our own http
+                return [settings.catalog.name] in names
+            request = Request(answer["nextUri"])  # noqa: S310 - our own http
     except (URLError, OSError, ValueError):
         return False
     return False
