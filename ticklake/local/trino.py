@@ -180,6 +180,8 @@ def _serves(settings: Settings) -> bool:
     )
     names: list[list[str]] = []
     try:
+        if _get(Request(f"{address(settings.local)}/v1/info"))["starting"]:  # noqa: S310 - ours
+            return False  # a query would fail, and its page would list it
         for _ in range(_ANSWERS):
             answer = _get(request)
             names += answer.get("data", [])
