@@ -62,6 +62,8 @@ def write_files(settings: Settings) -> list[Path]:
             "task.max-worker-threads": "4",
             "query.max-history": "50",
             "query.min-expire-age": "2m",
+            # what is kept of each task is read five times a second, and is most of the heap
+            "task.info.max-age": "1m",
             # the page opens without a question; it listens on loopback only
             "web-ui.authentication.type": "fixed",
             "web-ui.user": "ticklake",
