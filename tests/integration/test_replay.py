@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -123,10 +122,13 @@ def before(market: list[Sent], stack: Settings, query: Query) -> dict[str, Any]:
 
 def lose(query: Query, table: str, where: str) -> int:
     """Delete rows; how many. Trino refuses it where Flink commits meanwhile: again, then."""
+    refused = ""
     for _ in range(20):
-        with suppress(TicklakeError):
+        try:
             return int(str(query(f"DELETE FROM bronze.{table} WHERE {where}")[0][0]))
-    pytest.fail(f"no rows of bronze.{table} could be deleted")
+        except TicklakeError as error:
+            refused = str(error)
+    pytest.fail(f"no rows of bronze.{table} could be deleted: {refused}")
 
 
 def test_a_whole_topic_again_adds_nothing(
@@ -232,35 +234,44 @@ def test_when_a_check_fails_nothing_is_published(
 
 
 class Live(threading.Thread):
-    """Trades and heartbeats of another venue, until it is stopped; `ids` are those sent."""
+    """Trades and heartbeats of another venue, until it is stopped; `ids` are those sent.
+
+    Nothing is sent while somebody else holds `pause`: a deletion that lasts longer than the time
+    between two commits would be refused for ever.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """It is to be started."""
         super().__init__()
         self._settings = settings
         self._done = threading.Event()
+        self.pause = threading.Lock()
         self.ids: list[str] = []
 
     def run(self) -> None:
         """Send a hundred trades a second."""
         with Publisher(self._settings.kafka) as publisher:
             while not self._done.wait(0.2):
-                for _ in range(20):
-                    number = str(len(self.ids))
-                    tick = Tick(
-                        event_id=f"{LIVE}:trade:LIVEUSD:{number}",
-                        kind="trade",
-                        source_provider=LIVE,
-                        asset_pair="LIVEUSD",
-                        timestamp=datetime.now(UTC),
-                        price=Decimal(1),
-                        size=Decimal(1),
-                        trade_id=number,
-                    )
-                    publisher.send(tick)
-                    self.ids.append(tick.event_id)
-                clock_beats(publisher, datetime.now(UTC) - timedelta(seconds=1))
-                publisher.flush()
+                with self.pause:
+                    self._send(publisher)
+
+    def _send(self, publisher: Publisher) -> None:
+        for _ in range(20):
+            number = str(len(self.ids))
+            tick = Tick(
+                event_id=f"{LIVE}:trade:LIVEUSD:{number}",
+                kind="trade",
+                source_provider=LIVE,
+                asset_pair="LIVEUSD",
+                timestamp=datetime.now(UTC),
+                price=Decimal(1),
+                size=Decimal(1),
+                trade_id=number,
+            )
+            publisher.send(tick)
+            self.ids.append(tick.event_id)
+        clock_beats(publisher, datetime.now(UTC) - timedelta(seconds=1))
+        publisher.flush()
 
     def stop(self) -> None:
         """Return when the last is sent."""
@@ -282,8 +293,9 @@ def test_while_live_publishing_goes_on(
 ) -> None:
     """Neither loses or doubles a row, with a branch or without."""
     for branch in (None, "beside"):
-        lost = lose(query, "raw_trades", "asset_pair = 'R06USD'")
-        sent = len(live.ids)
+        with live.pause:
+            lost = lose(query, "raw_trades", "asset_pair = 'R06USD'")
+            sent = len(live.ids)
         done = replay(stack, TOPIC, whole(stack), branch)
         assert done.added == lost > 0
         assert len(live.ids) > sent
