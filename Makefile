@@ -42,10 +42,10 @@ test-unit: $(READY) ## Tests without servers, under 2 minutes
 	$(RUN)/pytest -q -m "not integration and not faults and not soak"
 
 test-integration: $(READY) ## Tests against real servers, started on free ports in a temporary folder
-	$(RUN)/pytest -q -m integration
+	$(RUN)/pytest -q -m integration --durations=12
 
 test-faults: $(READY) ## Kill servers, cut lines, mislead clocks: nothing is lost, nothing doubled
-	$(RUN)/pytest -q tests/faults -m "faults and not slow"
+	$(RUN)/pytest -q tests/faults -m "faults and not slow" --durations=5
 
 SEEDS ?= 1
 FIRST_SEED ?= 1

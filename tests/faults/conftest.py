@@ -21,9 +21,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """A place for the outcomes."""
     config.stash[_OUTCOMES] = []
-    # kafka-python 3.0 leaves a socket to the collector whose connection was refused
-    refused = r"ignore:Exception ignored in. <socket.socket .*'0.0.0.0':"
-    config.addinivalue_line("filterwarnings", refused + "pytest.PytestUnraisableExceptionWarning")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

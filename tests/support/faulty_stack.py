@@ -30,6 +30,7 @@ from iceberg_catalog.catalog import connect
 from iceberg_catalog.tables import tables
 from ticklake.local import stack as servers
 from ticklake.local.flink import client_environment
+from ticklake.local.processes import process_of, recall
 from ticklake.settings import Settings
 
 JOB = "ticks"
@@ -111,6 +112,10 @@ class Lake:
     def up(self) -> None:
         """What a supervisor does: start what is not running."""
         servers.up(self.settings)
+
+    def runs(self, name: str) -> bool:
+        """Whether the server's process is there."""
+        return process_of(recall(self.settings.local.home, name)) is not None
 
     def heal(self) -> None:
         """Whatever the last scenario left: all runs, and all that was sent is in the lake."""

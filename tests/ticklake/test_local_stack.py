@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -197,6 +198,22 @@ def test_a_killed_server_is_started_again(own: Settings, killed: str, renewed: s
     after = dict(zip(stack.NAMES, pids(own), strict=True))
     assert {name for name in stack.NAMES if after[name] != before[name]} == renewed
     assert {one.state for one in stack.status(own)} == {"running"}
+
+
+@pytest.mark.faults
+def test_one_that_ends_while_it_is_waited_for_is_started_again(own: Settings) -> None:
+    """It was there when `up` looked, and did not answer any more."""
+    before = dict(zip(stack.NAMES, pids(own), strict=True))
+    broker = psutil.Process(before["kafka"])
+    broker.suspend()
+    with ThreadPoolExecutor(1) as pool:
+        going = pool.submit(stack.up, own)
+        time.sleep(2)
+        assert not going.done()
+        broker.kill()
+        going.result(120)
+    after = dict(zip(stack.NAMES, pids(own), strict=True))
+    assert {name for name in stack.NAMES if after[name] != before[name]} == {"kafka"}
 
 
 def test_down_leaves_nothing_and_may_be_said_twice(own: Settings) -> None:

@@ -107,6 +107,8 @@ def process_of(running: Running | None) -> psutil.Process | None:
 
 def start(server: Server, home: Path) -> psutil.Process:
     """Start detached: own session, no terminal, output to its log file."""
+    for pid in [pid for pid, child in _children.items() if child.poll() is not None]:
+        del _children[pid]
     log = log_file(home, server.name)
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
@@ -278,9 +280,8 @@ def _signal(process: psutil.Process, which: signal.Signals) -> None:
 
 def _gone(process: psutil.Process) -> bool:
     child = _children.get(process.pid)
-    if child is not None and child.poll() is not None:
-        del _children[process.pid]
-        return True
+    if child is not None:
+        return child.poll() is not None  # it says so only when the last thread is gone
     try:
         # a killed process looks ended while threads of it still hold its ports
         return not process.is_running() or (

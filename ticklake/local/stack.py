@@ -217,29 +217,43 @@ def _start_one(
         return
     server = prepare()
     running = recall(local.home, name)
-    if process_of(running) is None:
-        began = time.monotonic()
-        start(server, local.home)
-        try:
-            wait_ready(server, local.home, given_up)
-        except UnavailableError:
-            log = tail(log_file(local.home, name), _CRASH_LINES)
-            crashed = any(_CRASH in line for line in log)
-            if not (crashed and aot.drop(server.passing_options)):
-                raise
-            step(f"{server.title} crashed on its start cache; starting without it")
-            server = prepare()
-            start(server, local.home)
-            wait_ready(server, local.home, given_up)
-        if not given_up.is_set():
-            step(f"{server.title} is up ({time.monotonic() - began:.1f} s)")
+    if process_of(running) is not None and _stays(server, local.home, given_up):
+        if running is not None and running.fingerprint != server.fingerprint():
+            warn(
+                f"{server.title} still runs with its former settings or jars; "
+                "`ticklake down`, then `ticklake up` applies the new ones"
+            )
         return
-    wait_ready(server, local.home, given_up)
-    if running is not None and running.fingerprint != server.fingerprint():
-        warn(
-            f"{server.title} still runs with its former settings or jars; "
-            "`ticklake down`, then `ticklake up` applies the new ones"
-        )
+    began = time.monotonic()
+    start(server, local.home)
+    try:
+        wait_ready(server, local.home, given_up)
+    except UnavailableError:
+        log = tail(log_file(local.home, name), _CRASH_LINES)
+        crashed = any(_CRASH in line for line in log)
+        if not (crashed and aot.drop(server.passing_options)):
+            raise
+        step(f"{server.title} crashed on its start cache; starting without it")
+        server = prepare()
+        start(server, local.home)
+        wait_ready(server, local.home, given_up)
+    if not given_up.is_set():
+        step(f"{server.title} is up ({time.monotonic() - began:.1f} s)")
+
+
+def _stays(server: Server, home: Path, given_up: Event) -> bool:
+    """Whether one that runs answers at last; one that was about to end when it was asked does not.
+
+    Raises:
+        UnavailableError: it neither answers nor ends.
+    """
+    try:
+        wait_ready(server, home, given_up)
+    except UnavailableError:
+        if process_of(recall(home, server.name)) is not None:
+            raise
+        return False
+    return True
 
 
 @contextmanager
