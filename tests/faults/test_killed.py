@@ -1,23 +1,13 @@
 """Servers are killed without a word while ticks stream: nothing is lost, nothing doubled."""
 
 import time
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from fault_run import Run
-from faulty_stack import JOB, wait_until
-
-from flink_jobs import state
+from faulty_stack import wait_until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 _COMMIT_SECONDS = 60
-
-
-def completed(run: Run) -> set[Path]:
-    """Checkpoints of the job that are complete."""
-    folder = Path(urlsplit(state.checkpoints(run.lake.settings.flink, JOB)).path)
-    return set(folder.glob("*/chk-*/_metadata"))
 
 
 def test_01_taskmanager_killed_at_a_random_moment(run: Run) -> None:
@@ -44,10 +34,8 @@ def test_02_jobmanager_killed(run: Run) -> None:
 def test_02_taskmanager_killed_between_checkpoint_and_commit(run: Run) -> None:
     """The checkpoint is complete, no commit has reached the catalog; it is made behind the kill."""
     with run.streaming():
-        before = completed(run)
         run.lake.proxy.arm("hold")
         wait_until(run.lake.proxy.hit.is_set, _COMMIT_SECONDS, "no commit came by")
-        assert completed(run) - before, "a commit began before its checkpoint was complete"
         run.lake.kill("taskmanager")
         run.fault()
         dropped = run.random.random() < 0.5  # else it reaches the catalog from a dead client
