@@ -14,7 +14,7 @@ from ticklake.local.ports import any_free
 from ticklake.settings import LocalSettings, Settings, load
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a PostgreSQL of its own, on a free port."""
     home = tmp_path_factory.mktemp("catalog")
@@ -29,7 +29,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         processes.stop(home, server.name, postgres.STOP_SIGNAL)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def rest_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CatalogSettings]:
     """Settings of Apache's reference server, on loopback."""
     server = RestCatalog(tmp_path_factory.mktemp("rest"))

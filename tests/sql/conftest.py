@@ -105,7 +105,7 @@ def _row(trade: Trade, offset: int) -> str:
     )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """PostgreSQL and Trino; nothing of them is left behind."""
     local = LocalSettings(
@@ -135,7 +135,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         processes.stop(settings.local.home, postgres.NAME, postgres.STOP_SIGNAL)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def declared(servers: Settings) -> Settings:
     """The declared bronze tables, with one trade of the day before: intervals begin there."""
     with closing(connect(servers.catalog)) as catalog:
