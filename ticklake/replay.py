@@ -183,13 +183,13 @@ def _publish(
         return []
     redone: list[str] = []
 
-    def before(project: Project) -> bool:
+    def publish(project: Project) -> list[str]:
         redone.extend(project.redo(arrivals))
         for one in tables:
             if one.added:
                 merge.publish(one)
                 told(f"{one.added:,} rows added to bronze.{one.table}")
-        return bool(redone)
+        return project.built_on([one.table for one in tables if one.added]) if redone else []
 
-    transform_alone(settings, now=True, told=told, before=before)
+    transform_alone(settings, now=True, told=told, chosen=publish)
     return redone

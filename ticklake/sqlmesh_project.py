@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -205,10 +205,33 @@ class Project:
             if name not in models or not models[name].kind.is_external
         ) or ["metadata"]
 
-    def tables(self) -> list[str]:
-        """Models that are tables; a view shows what is new by itself."""
+    def tables(self, only: Collection[str] = ()) -> list[str]:
+        """Models that are tables; a view shows what is new by itself.
+
+        Args:
+            only: just these of them; all, if empty.
+
+        Raises:
+            TicklakeError: one of them is none.
+        """
         models = self._context.models.values()
-        return sorted(model.name for model in models if model.kind.is_materialized)
+        known = sorted(model.name for model in models if model.kind.is_materialized)
+        if unknown := [name for name in only if name not in known]:
+            raise TicklakeError(f"no table is made by {unknown[0]!r}; there are {', '.join(known)}")
+        return [name for name in known if name in only or not only]
+
+    def built_on(self, bronze: Collection[str]) -> list[str]:
+        """Models that are tables, and read one of these bronze tables, directly or not."""
+        models = self._context.models.values()
+        return sorted(
+            model.name
+            for model in models
+            if model.kind.is_materialized and self._bronze_below(model.fqn) & set(bronze)
+        )
+
+    def _bronze_below(self, name: str) -> set[str]:
+        below = (one.replace('"', "").split(".") for one in self._context.dag.upstream(name))
+        return {parts[-1] for parts in below if parts[-2:-1] == ["bronze"]}
 
     def columns(self) -> dict[str, dict[str, str]]:
         """Columns and Trino types of each model."""
@@ -279,12 +302,8 @@ class Project:
         for snapshot in self._deployed():
             if not snapshot.intervals or not snapshot.model.kind.is_incremental:
                 continue
-            above = {name.replace('"', "") for name in self._context.dag.upstream(snapshot.name)}
-            moments = [
-                moment
-                for table, moment in arrivals.items()
-                if any(name.endswith(f".bronze.{table}") for name in above)
-            ]
+            below = self._bronze_below(snapshot.name)
+            moments = [moment for table, moment in arrivals.items() if table in below]
             if not moments:
                 continue
             unit = snapshot.node.interval_unit.milliseconds

@@ -32,10 +32,11 @@ class Report:
     seconds: float
 
 
-def transform(
+def transform(  # noqa: PLR0913 - all are options of the command
     settings: Settings,
     *,
     now: bool = False,
+    only: Sequence[str] = (),
     full_refresh: Sequence[str] = (),
     at: datetime | None = None,
     told: Callable[[str], None] = lambda _: None,
@@ -45,6 +46,7 @@ def transform(
     Args:
         settings: name the servers; `<home>` keeps the lock and the log.
         now: up to the moment that the stream is complete through, not to the last 5 minutes' mark.
+        only: just these models, of those that are tables; all, if empty.
         full_refresh: models to make again from nothing.
         at: the moment taken for now; for tests.
         told: called with each line worth showing.
@@ -55,7 +57,14 @@ def transform(
     """
     # two at once would make rows twice (SQLMesh has no lock of its own, issue 3866)
     with alone(settings, "transform"):
-        return transform_alone(settings, now=now, full_refresh=full_refresh, at=at, told=told)
+        return transform_alone(
+            settings,
+            now=now,
+            full_refresh=full_refresh,
+            at=at,
+            told=told,
+            chosen=lambda project: project.tables(only),
+        )
 
 
 def transform_alone(  # noqa: PLR0913 - as `transform`, and one more
@@ -65,7 +74,7 @@ def transform_alone(  # noqa: PLR0913 - as `transform`, and one more
     full_refresh: Sequence[str] = (),
     at: datetime | None = None,
     told: Callable[[str], None] = lambda _: None,
-    before: Callable[[Project], bool] = lambda _: True,
+    chosen: Callable[[Project], Sequence[str]] = Project.tables,
 ) -> Report:
     """What `transform` does, for who is `alone` already.
 
@@ -75,7 +84,7 @@ def transform_alone(  # noqa: PLR0913 - as `transform`, and one more
         full_refresh: as there.
         at: as there.
         told: as there.
-        before: called first of all; where it says False, nothing more is done.
+        chosen: called first of all; the models to make. Where there are none, nothing is done.
     """
     began = time.monotonic()
     ran: list[ModelRun] = []
@@ -86,7 +95,8 @@ def transform_alone(  # noqa: PLR0913 - as `transform`, and one more
 
     complete_through = _complete_through(settings)
     with opened(settings, made) as project:
-        if not before(project):
+        models = list(chosen(project))
+        if not models:
             return Report(complete_through, [], 0, [], time.monotonic() - began)
         merged = _merge_late_trades(settings, project, complete_through)
         deployed = project.changed()
@@ -96,21 +106,25 @@ def transform_alone(  # noqa: PLR0913 - as `transform`, and one more
         if full_refresh:
             project.remake(list(full_refresh))
         if now:
-            _run_now(project, complete_through, at or datetime.now(UTC))
+            _run_now(project, models, complete_through, at or datetime.now(UTC))
         else:
-            project.run(at)
+            # None: the views too, whose audits look at what is new
+            project.run(at, models=None if models == project.tables() else models)
     return Report(complete_through, deployed, merged, ran, time.monotonic() - began)
 
 
-def _run_now(project: Project, complete_through: datetime | None, moment: datetime) -> None:
-    if complete_through is not None:
+def _run_now(
+    project: Project, models: Sequence[str], complete_through: datetime | None, moment: datetime
+) -> None:
+    bars = [name for name in models if name in BARS]
+    if bars and complete_through is not None:
         # The state keeps milliseconds, which is what the broker's append times have.
         whole = complete_through.microsecond // 1000 * 1000
         until = complete_through.replace(microsecond=whole)
-        project.run(min(until, moment), partial=True, models=BARS)
+        project.run(min(until, moment), partial=True, models=bars)
     # What does not wait for the stream goes on to now.
-    others = [name for name in project.tables() if name not in BARS]
-    project.run(moment, partial=True, models=others)
+    if others := [name for name in models if name not in BARS]:
+        project.run(moment, partial=True, models=others)
 
 
 def _complete_through(settings: Settings) -> datetime | None:

@@ -10,20 +10,20 @@ from flink_jobs.run import jobs
 from ticklake.settings import Settings
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack() -> Iterator[Settings]:
     """PostgreSQL, Kafka, Flink and Trino on free ports; nothing was ever sent to them."""
     with running_jobs(jobs()) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(stack: Settings) -> Cluster:
     """The stack's Flink cluster."""
     return cluster_of(stack)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def query(stack: Settings) -> Query:
     """Ask the stack's Trino."""
     return query_of(stack)

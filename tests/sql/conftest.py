@@ -1,6 +1,6 @@
 """A real lake for tests of SQL: PostgreSQL and Trino on free ports, bronze as it is declared."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from ticklake import queries
 from ticklake.local import postgres, processes, trino
 from ticklake.local.ports import any_free
 from ticklake.settings import LocalSettings, Settings, load
-from ticklake.transform import Report, transform
+from ticklake.transform import BARS, Report, transform
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,12 @@ class Lake:
             f"CAST({value} AS timestamp(6) with time zone) AS complete_through, 4 AS partitions"
         )
 
-    def transform(self, moment: datetime, *, now: bool = False) -> Report:
+    def transform(
+        self, moment: datetime, *, now: bool = False, only: Sequence[str] = BARS
+    ) -> Report:
         """Transform as if it were `moment`, and the stream complete up to it."""
         self.complete_through(moment)
-        return transform(self.settings, now=now, at=moment)
+        return transform(self.settings, now=now, only=only, at=moment)
 
 
 def _text(moment: datetime) -> str:

@@ -93,17 +93,17 @@ def test_rows_of_the_past_are_found_and_later_corrections_stay(
     since = datetime(2026, 11, 1, tzinfo=UTC) if beginning else at(1, 2)
     found: list[list[str]] = []
 
-    def redo(project: sqlmesh_project.Project) -> bool:
+    def redo(project: sqlmesh_project.Project) -> list[str]:
         found.append(project.redo({"raw_trades": since}))
-        return True
+        return project.built_on(["raw_trades"])
 
     others = "SELECT count(*), sum(revision) FROM silver.market_bars_5s"
     before = lake.ask(others)
-    transform_alone(lake.settings, now=True, at=at(7), before=redo)
+    transform_alone(lake.settings, now=True, at=at(7), chosen=redo)
     untouched = lake.bars()
     idle = lake.ask(others)
     lake.store(lake.trade("lost", at(1, 2), at(1, 6), "102"))
-    transform_alone(lake.settings, now=True, at=at(7), before=redo)
+    transform_alone(lake.settings, now=True, at=at(7), chosen=redo)
 
     assert found[0] == ["silver.market_bars", "silver.market_bars_5s"]
     assert untouched == [bar(at(1), 2, "100", "99", 1), bar(at(1, 5), 1, "101", "101")]
@@ -182,6 +182,8 @@ def test_a_full_refresh_makes_a_model_again(lake: Any) -> None:  # noqa: ANN401
     assert lake.bars() == [bar(at(1), 2, "100", "99", 0)]
     with pytest.raises(TicklakeError, match=r"no model 'silver\.nope'; there are gold\.mart"):
         transform(lake.settings, full_refresh=["silver.nope"], at=at(4))
+    with pytest.raises(TicklakeError, match=r"made by 'silver\.nope'; there are gold\.mart"):
+        transform(lake.settings, only=["silver.nope"], at=at(4))
 
 
 def test_a_failed_audit_is_one_line_and_is_made_again(lake: Any) -> None:  # noqa: ANN401
@@ -201,12 +203,12 @@ def test_a_failed_audit_is_one_line_and_is_made_again(lake: Any) -> None:  # noq
 
     said = r"stg_trade_outcomes.*accepted_range \(1 rows\)"
     with pytest.raises(TicklakeError, match=said) as told:
-        lake.transform(lake.at(6))
+        lake.transform(lake.at(6), only=())
 
     assert told.value.exit_code == 2
     assert "\n" not in str(told.value)
     lake.ask("DELETE FROM bronze.raw_trade_executions WHERE event_id = 'e1'")
-    lake.transform(lake.at(12))
+    lake.transform(lake.at(12), only=())
     assert lake.ask("SELECT net_pnl, status FROM silver.trade_lifecycle") == [
         [Decimal(1), "closed"]
     ]
@@ -218,7 +220,7 @@ def test_a_changed_model_is_deployed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only what differs is named and deployed; a run after it finds nothing to deploy."""
-    lake.transform(lake.at(2))
+    lake.transform(lake.at(2), only=())
     copy = tmp_path / "project"
     shutil.copytree(sqlmesh_project.FOLDER, copy)
     model = copy / "models" / "gold" / "mart_trading_performance.sql"
@@ -229,11 +231,11 @@ def test_a_changed_model_is_deployed(
         text.replace("column_descriptions (", "column_descriptions (return_deviation = 'spread',")
     )
     monkeypatch.setattr(sqlmesh_project, "FOLDER", copy)
-    changed = lake.transform(lake.at(4), now=True)
+    changed = lake.transform(lake.at(4), now=True, only=())
     columns = lake.ask("SHOW COLUMNS FROM gold.mart_trading_performance")
-    again = lake.transform(lake.at(5), now=True)
+    again = lake.transform(lake.at(5), now=True, only=())
     monkeypatch.undo()
-    back = lake.transform(lake.at(6), now=True)
+    back = lake.transform(lake.at(6), now=True, only=())
 
     assert changed.deployed == ["gold.mart_trading_performance"]
     assert ["return_deviation", "double", "", "spread"] in columns

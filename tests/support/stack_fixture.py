@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from ticklake.local import stack
+from ticklake.local import processes, stack
 from ticklake.local.ports import any_free, is_free
 from ticklake.settings import LocalSettings, Settings, load
 
@@ -53,6 +53,7 @@ def running_stack(settings: Settings) -> Iterator[Settings]:
     finally:
         pids = [one.pid for one in stack.status(settings) if one.pid]
         stack.down(settings)
+        processes.reap()  # those that a command stopped, in a process of its own
         assert not [pid for pid in pids if _alive(pid)]
         ports = [port for part in stack.PARTS for port in part.ports(settings.local)]
         assert all(is_free(port.number) for port in ports)

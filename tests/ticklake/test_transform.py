@@ -104,13 +104,14 @@ def test_the_command_prints_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(transform, "transform", pretend)
     done = CliRunner().invoke(
-        main.build(), ["transform", "--now", "--full-refresh", "silver.x", "--json"]
+        main.build(), ["transform", "--now", "--full-refresh", "silver.x", "--only", "y", "--json"]
     )
 
     assert done.exit_code == 0
     assert json.loads(done.stdout)["models"][0]["rows"] == 7
     assert asked["now"] is True
     assert asked["full_refresh"] == ["silver.x"]
+    assert asked["only"] == ["y"]
 
 
 def test_the_merge_names_every_column() -> None:

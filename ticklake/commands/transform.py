@@ -20,6 +20,9 @@ def transform(
     now: Annotated[
         bool, typer.Option("--now", help="Up to this moment, not to the last 5 minutes' mark.")
     ] = False,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Make just this table; repeatable.")
+    ] = None,
     full_refresh: Annotated[
         list[str] | None,
         typer.Option(metavar="MODEL", help="Make this model again from nothing; repeatable."),
@@ -47,7 +50,13 @@ def transform(
         for name, value in environment(settings).items():
             typer.echo(f"export {name}={shlex.quote(value)}")
         return
-    report = run(settings, now=now, full_refresh=full_refresh or [], told=console.step)
+    report = run(
+        settings,
+        now=now,
+        only=only or [],
+        full_refresh=full_refresh or [],
+        told=console.step,
+    )
     if as_json:
         typer.echo(json.dumps(asdict(report), default=str, indent=2))
         return

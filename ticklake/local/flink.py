@@ -6,6 +6,7 @@ scripts, which need bash and add an option that Java 25 refuses.
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -26,6 +27,8 @@ _JOBMANAGER_CLASS = "org.apache.flink.runtime.entrypoint.StandaloneSessionCluste
 _TASKMANAGER_CLASS = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 _RESULT = "BASH_JAVA_UTILS_EXEC_RESULT:"
 
+# For what plans and coordinates, and no record passes: the quick compiler is enough.
+_BRIEF = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 # Flink's own list, without the packages of jdk.compiler, which a JRE does not have
 _OPENED = (
     "--add-exports=java.rmi/sun.rmi.registry=ALL-UNNAMED",
@@ -104,6 +107,7 @@ def client_environment(settings: Settings) -> dict[str, str]:
         "FLINK_LIB_DIR": str(lib_dir(local)),
         "FLINK_LOG_DIR": str(logs),
         "JAVA_HOME": str(jvm.java_home()),
+        "JVM_ARGS": " ".join([*_BRIEF, os.environ.get("JVM_ARGS", "")]).strip(),
         "_python_worker_execution_mode": "process",
     }
 
@@ -131,8 +135,7 @@ def jobmanager(settings: Settings) -> Server:
         local,
         name=JOBMANAGER,
         title="Flink JobManager",
-        # it plans and coordinates, no record passes it: the quick compiler is enough
-        options=("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+        options=_BRIEF,
         parameters="GET_JM_RESOURCE_PARAMS",
         main=_JOBMANAGER_CLASS,
         ready=lambda: _get(local, "/overview") is not None,

@@ -105,10 +105,15 @@ def process_of(running: Running | None) -> psutil.Process | None:
         return None
 
 
-def start(server: Server, home: Path) -> psutil.Process:
-    """Start detached: own session, no terminal, output to its log file."""
+def reap() -> None:
+    """Let go of the servers that this process has started and that have ended since."""
     for pid in [pid for pid, child in _children.items() if child.poll() is not None]:
         del _children[pid]
+
+
+def start(server: Server, home: Path) -> psutil.Process:
+    """Start detached: own session, no terminal, output to its log file."""
+    reap()
     log = log_file(home, server.name)
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:

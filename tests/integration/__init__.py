@@ -1,0 +1,1 @@
+"""Tests of one stack of real servers, that is stopped behind the last of them."""
