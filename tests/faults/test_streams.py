@@ -136,8 +136,10 @@ def test_00_oracle_sees_what_is_lost_doubled_or_changed(run: Run) -> None:
     assert "O1" in told("raw_trades", lambda rows: rows[1:])
     assert "O2" in told("raw_trades", lambda rows: [*rows, rows[0]])
     assert "O10" in told("raw_trades", lambda rows: [changed(rows[0], "price"), *rows[1:]])
-    assert "O4" in told("market_bars_5s", lambda rows: [changed(rows[0], "volume"), *rows[1:]])
-    assert "O4" in told("market_bars_5s", lambda rows: rows[1:])
+    assert {"O4", "O8"} <= told(
+        "market_bars_5s", lambda rows: [changed(rows[0], "volume"), *rows[1:]]
+    )
+    assert {"O4", "O8"} <= told("market_bars_5s", lambda rows: rows[1:])
     assert "O3" in told("dead_letters", newest_gone)
     assert "O5" in told("commit_receipts", newest_gone)
     assert "O5" in told("commit_receipts", lambda rows: [*rows, rows[0]])

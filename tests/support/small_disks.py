@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_SIZE = "256m"
+# holds what all scenarios with several seeds write
+_SIZE = "1g"
 
 
 @contextmanager
