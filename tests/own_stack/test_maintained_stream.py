@@ -108,7 +108,7 @@ def test_maintained_in_a_loop_nothing_is_lost_or_doubled(
 ) -> None:
     """Compaction, manifests, expiry and orphans, again and again, between commits of a second."""
     monkeypatch.setattr(lake, "SLACK", timedelta(seconds=5))
-    sent = market(seed=1, seconds=60)
+    sent = market(seed=1, seconds=40)
     sender = Thread(target=send, args=(stream, sent))
     rounds: list[Outcome] = []
     sender.start()

@@ -220,7 +220,8 @@ def test_a_changed_model_is_deployed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only what differs is named and deployed; a run after it finds nothing to deploy."""
-    lake.transform(lake.at(2), only=())
+    mart = ["gold.mart_trading_performance"]
+    lake.transform(lake.at(2), only=mart)
     copy = tmp_path / "project"
     shutil.copytree(sqlmesh_project.FOLDER, copy)
     model = copy / "models" / "gold" / "mart_trading_performance.sql"
@@ -231,16 +232,16 @@ def test_a_changed_model_is_deployed(
         text.replace("column_descriptions (", "column_descriptions (return_deviation = 'spread',")
     )
     monkeypatch.setattr(sqlmesh_project, "FOLDER", copy)
-    changed = lake.transform(lake.at(4), now=True, only=())
+    changed = lake.transform(lake.at(4), now=True, only=mart)
     columns = lake.ask("SHOW COLUMNS FROM gold.mart_trading_performance")
-    again = lake.transform(lake.at(5), now=True, only=())
+    again = lake.transform(lake.at(5), now=True, only=mart)
     monkeypatch.undo()
-    back = lake.transform(lake.at(6), now=True, only=())
+    back = lake.transform(lake.at(6), now=True, only=mart)
 
-    assert changed.deployed == ["gold.mart_trading_performance"]
+    assert changed.deployed == mart
     assert ["return_deviation", "double", "", "spread"] in columns
     assert again.deployed == []
-    assert back.deployed == ["gold.mart_trading_performance"]
+    assert back.deployed == mart
 
 
 def test_late_trades_are_merged_while_the_stream_commits(lake: Any) -> None:  # noqa: ANN401

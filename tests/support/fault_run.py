@@ -37,7 +37,7 @@ class Run:
 
     @contextmanager
     def streaming(
-        self, before: float = 6, after: float = 3, *, strays: bool = False
+        self, before: float = 4, after: float = 2, *, strays: bool = False
     ) -> Iterator[Ledger]:
         """A venue publishes; behind it all of it is in the lake, exactly.
 

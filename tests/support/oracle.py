@@ -71,6 +71,7 @@ class Oracle:
             strays: on-time trades may have come late, as in a partition found after its first
                 records.
         """
+        self._found = []
         self._tables = {name: self._catalog.load_table(("bronze", name)) for name in TABLES}
         on_time = self.rows("raw_trades")
         late = self.rows("late_trades")
