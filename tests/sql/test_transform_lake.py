@@ -15,7 +15,7 @@ import pytest
 
 from connectors.errors import TicklakeError, UnavailableError
 from ticklake import checks, sqlmesh_project
-from ticklake.transform import transform, transform_alone
+from ticklake.transform import BARS, transform, transform_alone
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -35,7 +35,7 @@ def test_now_misses_nothing_and_counts_nothing_twice(lake: Any) -> None:  # noqa
     lake.transform(at(2, 30), now=True)
     first = lake.bars()
     lake.store(trade("c", at(4, 1), at(4), "102"))
-    lake.transform(at(4, 30), now=True)
+    made = lake.transform(at(4, 30), now=True)
     second = lake.bars()
     snapshots = 'SELECT count(*) FROM silver."market_bars_5s$snapshots"'
     before = lake.ask(snapshots)
@@ -49,6 +49,7 @@ def test_now_misses_nothing_and_counts_nothing_twice(lake: Any) -> None:  # noqa
     old = bar(at(2), 2, "100", "101")
     assert first == [old]
     assert second == [old, bar(at(4), 1, "102", "102")]
+    assert {run.model for run in made.models} == set(BARS)
     assert idle.models == []
     assert after == before
     assert third == second
@@ -92,9 +93,11 @@ def test_rows_of_the_past_are_found_and_later_corrections_stay(
     lake.transform(at(7), now=True)
     since = datetime(2026, 11, 1, tzinfo=UTC) if beginning else at(1, 2)
     found: list[list[str]] = []
+    built_on: list[list[str]] = []
 
     def redo(project: sqlmesh_project.Project) -> list[str]:
         found.append(project.redo({"raw_trades": since}))
+        built_on.append(project.built_on(["raw_trade_executions"]))
         return project.built_on(["raw_trades"])
 
     others = "SELECT count(*), sum(revision) FROM silver.market_bars_5s"
@@ -103,8 +106,10 @@ def test_rows_of_the_past_are_found_and_later_corrections_stay(
     untouched = lake.bars()
     idle = lake.ask(others)
     lake.store(lake.trade("lost", at(1, 2), at(1, 6), "102"))
-    transform_alone(lake.settings, now=True, at=at(7), chosen=redo)
+    again = transform_alone(lake.settings, now=True, at=at(7), chosen=redo)
 
+    assert built_on[0] == ["gold.mart_trading_performance", "silver.trade_lifecycle"]
+    assert {run.model for run in again.models} == set(BARS)
     assert found[0] == ["silver.market_bars", "silver.market_bars_5s"]
     assert untouched == [bar(at(1), 2, "100", "99", 1), bar(at(1, 5), 1, "101", "101")]
     assert idle == before
