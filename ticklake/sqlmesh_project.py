@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -48,7 +48,7 @@ def environment(settings: Settings, start: str | None = None) -> dict[str, str]:
 
     Args:
         settings: name the servers.
-        start: the day that intervals begin on; that of the first arrival, if not given.
+        start: the day that intervals begin on; the one before the first arrival, if not given.
 
     Raises:
         TicklakeError: it is not known where SQLMesh keeps its state.
@@ -93,11 +93,15 @@ def _state(settings: Settings) -> dict[str, str]:
 
 
 def _first_day(settings: Settings) -> str:
-    """The day of the first arrival in bronze: nothing before it needs an interval."""
+    """The day before the first arrival in bronze.
+
+    Views have hourly intervals and are made with their first whole one; on the day itself there is
+    none before one o'clock, when the tables that read them have some already.
+    """
     rows = queries.run(settings, _FIRST_ARRIVAL).rows
     moments = [row[0] for row in rows if row[0] is not None]
     first: datetime = min(moments) if moments else datetime.now(UTC)
-    return first.astimezone(UTC).date().isoformat()
+    return (first.astimezone(UTC).date() - timedelta(days=1)).isoformat()
 
 
 @contextmanager
@@ -109,7 +113,7 @@ def opened(
     Args:
         settings: name the servers.
         told: called after each model.
-        start: the day that intervals begin on; that of the first arrival, if not given.
+        start: the day that intervals begin on; the one before the first arrival, if not given.
 
     Raises:
         TicklakeError: the project, a model or an audit is at fault.

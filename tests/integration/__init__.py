@@ -1,1 +1,1 @@
-"""Tests of one stack of real servers, that is stopped behind the last of them."""
+"""Tests of tables and both jobs; their stack is emptied behind the last of them."""

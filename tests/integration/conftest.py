@@ -1,9 +1,8 @@
-"""One stack of real servers for all tests here, with its tables and both jobs."""
-
-from collections.abc import Iterator
+"""Tables and both jobs for all tests here."""
 
 import pytest
-from integration_tools import Query, cluster_of, query_of, running_jobs
+from emptied import emptied
+from integration_tools import Query, cluster_of, query_of, with_jobs
 
 from flink_jobs.cluster import Cluster
 from flink_jobs.run import jobs
@@ -11,10 +10,9 @@ from ticklake.settings import Settings
 
 
 @pytest.fixture(scope="package")
-def stack() -> Iterator[Settings]:
-    """PostgreSQL, Kafka, Flink and Trino on free ports; nothing was ever sent to them."""
-    with running_jobs(jobs()) as running:
-        yield running
+def stack(servers: Settings) -> Settings:
+    """PostgreSQL, Kafka, Flink and Trino on free ports; nothing was sent to them."""
+    return with_jobs(emptied(servers), jobs())
 
 
 @pytest.fixture(scope="package")

@@ -4,13 +4,13 @@ Nothing is lost, nothing is there twice, although expiry leaves hardly a snapsho
 """
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 
 import pytest
-from integration_tools import cluster_of, running_jobs
+from emptied import emptied
+from integration_tools import cluster_of, with_jobs
 
 from connectors.events import Tick
 from connectors.kafka import Publisher
@@ -34,10 +34,10 @@ LIMITS = MaintainSettings(
 
 
 @pytest.fixture(scope="module")
-def stream() -> Iterator[Settings]:
-    """A stack of its own whose job `ticks` commits every second."""
-    with running_jobs(["ticks"], checkpoint_seconds=1) as running:
-        yield running.model_copy(update={"maintain": LIMITS})
+def stream(servers: Settings) -> Settings:
+    """Emptied for this file; the job `ticks` commits every second."""
+    running = with_jobs(emptied(servers), ["ticks"], checkpoint_seconds=1)
+    return running.model_copy(update={"maintain": LIMITS})
 
 
 def market(seed: int, seconds: float) -> list[Sent]:

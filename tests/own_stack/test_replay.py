@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from integration_tools import Query, query_of, running_jobs
+from emptied import emptied
+from integration_tools import Query, query_of, with_jobs
 from pyiceberg.expressions import AlwaysTrue
 
 from connectors.errors import TicklakeError
@@ -77,10 +78,9 @@ def whole(settings: Settings) -> Offsets:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Settings]:
-    """A stack for this file: what is sent to it is the market's, and all of it is replayed."""
-    with running_jobs(jobs()) as running:
-        yield running
+def stack(servers: Settings) -> Settings:
+    """Emptied for this file: what is sent to it is the market's, and all of it is replayed."""
+    return with_jobs(emptied(servers), jobs())
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,19 @@
-"""A real lake for tests of SQL: PostgreSQL and Trino on free ports, bronze as it is declared."""
+"""A real lake for tests of SQL: bronze as it is declared, without a stream."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from threading import Event
 
 import pytest
+from emptied import emptied
 
 from iceberg_catalog.apply import apply, plan
 from iceberg_catalog.catalog import connect
 from iceberg_catalog.tables import tables
 from ticklake import queries
-from ticklake.local import postgres, processes, trino
-from ticklake.local.ports import any_free
-from ticklake.settings import LocalSettings, Settings, load
+from ticklake.settings import Settings
 from ticklake.transform import BARS, Report, transform
 
 
@@ -107,43 +105,11 @@ def _row(trade: Trade, offset: int) -> str:
     )
 
 
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """PostgreSQL and Trino; nothing of them is left behind."""
-    local = LocalSettings(
-        home=tmp_path_factory.mktemp("lake") / "home",
-        postgres_port=any_free(),
-        trino_port=any_free(),
-    )
-    local.home.mkdir()
-    settings = load(local=local)
-    trino.ensure_unpacked(settings.local)
-    postgres.ensure_password(settings.local)
-    settings = load(local=local)
-    started: list[tuple[str, Callable[[], processes.Server]]] = [
-        (postgres.NAME, lambda: postgres.prepare(settings)),
-        (trino.NAME, lambda: trino.prepare(settings)),
-    ]
-    try:
-        for name, prepare in started:
-            server = prepare()
-            processes.start(server, settings.local.home)
-            processes.wait_ready(server, settings.local.home, Event())
-            if name == postgres.NAME:
-                postgres.finish(settings)
-        yield settings
-    finally:
-        processes.stop(settings.local.home, trino.NAME)
-        processes.stop(settings.local.home, postgres.NAME, postgres.STOP_SIGNAL)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def declared(servers: Settings) -> Settings:
-    """The declared bronze tables, with one trade of the day before: intervals begin there."""
-    with closing(connect(servers.catalog)) as catalog:
+    """The declared bronze tables, empty; the first trade of all comes just after midnight."""
+    with closing(connect(emptied(servers).catalog)) as catalog:
         apply(catalog, tables(), plan(catalog, tables()))
-    eve = Lake(servers, datetime(2026, 11, 23, 23, tzinfo=UTC), "EVE")
-    eve.store(eve.trade("first", eve.at(50), eve.at(50), "1"))
     return servers
 
 

@@ -1,10 +1,8 @@
 """What integration tests share beside the fixtures."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 from kafka import KafkaConsumer, TopicPartition
-from stack_fixture import running_stack, temporary_settings
 
 from connectors import kafka
 from flink_jobs.cluster import Cluster
@@ -19,22 +17,20 @@ from ticklake.settings import Settings
 Query = Callable[[str], list[list[object]]]
 
 
-@contextmanager
-def running_jobs(names: Iterable[str], checkpoint_seconds: float = 2) -> Iterator[Settings]:
-    """A stack of its own with topics, tables, views and jobs; nothing was ever sent to it.
+def with_jobs(started: Settings, names: Iterable[str], checkpoint_seconds: float = 2) -> Settings:
+    """Topics, tables, views and jobs on an empty stack.
 
     Much of a test is waiting for the next checkpoint, so these are near.
     """
-    with running_stack(temporary_settings()) as started:
-        flink = started.flink.model_copy(update={"checkpoint_seconds": checkpoint_seconds})
-        settings = started.model_copy(update={"flink": flink})
-        kafka.apply(settings.kafka, kafka.plan(settings.kafka))
-        with connect(settings.catalog) as catalog:
-            lake.apply(catalog, tables(), lake.plan(catalog, tables()))
-        views.apply(settings, views.plan(settings))
-        for name in names:
-            cluster_of(settings).submit(name, client_environment(settings))
-        yield settings
+    flink = started.flink.model_copy(update={"checkpoint_seconds": checkpoint_seconds})
+    settings = started.model_copy(update={"flink": flink})
+    kafka.apply(settings.kafka, kafka.plan(settings.kafka))
+    with connect(settings.catalog) as catalog:
+        lake.apply(catalog, tables(), lake.plan(catalog, tables()))
+    views.apply(settings, views.plan(settings))
+    for name in names:
+        cluster_of(settings).submit(name, client_environment(settings))
+    return settings
 
 
 def query_of(settings: Settings) -> Query:

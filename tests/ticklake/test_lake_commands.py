@@ -4,16 +4,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pyarrow as pa
 import pytest
 import stack_fixture
+from emptied import emptied
 from kafka import KafkaConsumer, TopicPartition
 from poison import event_id, good, packed
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
@@ -24,35 +23,19 @@ from connectors.events import DeadLetter, MacroIndicator
 from iceberg_catalog.append import append
 from iceberg_catalog.catalog import connect
 from ticklake import queries
-from ticklake.local import kafka, postgres, processes, trino
-from ticklake.settings import Settings, load
+from ticklake.settings import Settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
-PARTS = (postgres, kafka, trino)
 MACRO = "macro.indicators.v1"
 START = datetime(2026, 1, 31, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def settings() -> Iterator[Settings]:
-    """A stack of its own without Flink, with topics, tables and views applied."""
-    given: Settings = stack_fixture.temporary_settings()
-    home = given.local.home
-    try:
-        for part in PARTS:
-            current = load(local=given.local)
-            server = part.prepare(current)
-            processes.start(server, home)
-            processes.wait_ready(server, home, Event())
-            if part is postgres:
-                postgres.finish(current)
-        current = load(local=given.local)
-        done = ticklake(current, "apply")
-        assert done.returncode == 0, done.stderr
-        yield current
-    finally:
-        for part in reversed(PARTS):
-            processes.stop(home, part.NAME)
+def settings(servers: Settings) -> Settings:
+    """Topics, tables and views applied, and no job."""
+    done = ticklake(emptied(servers), "apply")
+    assert done.returncode == 0, done.stderr
+    return servers
 
 
 def ticklake(settings: Settings, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:

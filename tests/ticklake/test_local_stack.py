@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -16,11 +17,15 @@ import pyarrow as pa
 import pytest
 import stack_fixture
 import trino
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
+from integration_tools import cluster_of, with_jobs
 from pyiceberg.catalog.sql import SqlCatalog
 
+from connectors.events import Tick
+from connectors.kafka import Publisher, clock_beats
+from connectors.progress import await_read
+from flink_jobs.run import job, jobs
 from ticklake.local import postgres, stack
+from ticklake.local.flink import client_environment
 from ticklake.settings import Settings
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
@@ -150,18 +155,19 @@ def test_a_second_stack_on_the_same_ports_is_refused(own: Settings, tmp_path: Pa
     assert ticklake(other, "down").returncode == 0
 
 
+def beat(settings: Settings) -> int:
+    """Send what the job has to read, and wait until a checkpoint holds it; how many records."""
+    with Publisher(settings.kafka) as publisher:
+        sent = clock_beats(publisher, datetime.now(UTC))
+    assert await_read(settings.kafka, job("ticks").group, Tick.stream.topic or "", 120)
+    return sent
+
+
 @pytest.mark.faults
-def test_killed_servers_come_back_with_their_data(own: Settings) -> None:
-    """All of them at once, as when the machine loses power."""
-    brokers = own.kafka.bootstrap_servers
-    admin = KafkaAdminClient(bootstrap_servers=brokers)
-    admin.create_topics([NewTopic("survivor", 1, 1)])
-    admin.close()
-    producer = KafkaProducer(bootstrap_servers=brokers, acks="all")
-    producer.send("survivor", b"here").get(10)
-    producer.close()
-    with lake(own) as catalog:
-        catalog.create_namespace("survivor")
+def test_killed_servers_come_back_and_nothing_is_lost_or_doubled(own: Settings) -> None:
+    """All of them at once, as when the machine loses power; jobs go on from their newest state."""
+    running = with_jobs(own, jobs())
+    sent = beat(running)
     before = pids(own)
     for pid in before:
         leader = psutil.Process(pid)
@@ -172,16 +178,15 @@ def test_killed_servers_come_back_with_their_data(own: Settings) -> None:
         time.sleep(0.1)
 
     stack.up(own)
+    for name in jobs():
+        cluster_of(running).submit(name, client_environment(running))
+    sent += beat(running)
+    time.sleep(3 * running.flink.checkpoint_seconds)  # a commit follows its checkpoint
 
     assert {one.state for one in stack.status(own)} == {"running"}
     assert set(pids(own)).isdisjoint(before)
-    with lake(own) as catalog:
-        assert ("survivor",) in catalog.list_namespaces()
-    consumer = KafkaConsumer(bootstrap_servers=brokers, auto_offset_reset="earliest")
-    consumer.assign([TopicPartition("survivor", 0)])
-    found = consumer.poll(10_000)
-    consumer.close()
-    assert [record.value for records in found.values() for record in records] == [b"here"]
+    rows = ask(own, "SELECT count(*), count(DISTINCT event_id) FROM lake.bronze.feed_heartbeats")
+    assert rows == [[sent, sent]]
 
 
 @pytest.mark.faults

@@ -78,7 +78,7 @@ def ensure(
     """
     known = locked(lock_file)
     wanted = [jar for group in groups for jar in known[group]]
-    with _exclusive(local):
+    with exclusive(local.cache.expanduser().resolve() / "jars"):
         missing = [jar for jar in wanted if not is_intact(jar, location(local, jar))]
         if missing:
             require_space(
@@ -132,11 +132,10 @@ def unmark(files: Iterable[Path]) -> None:
 
 
 @contextmanager
-def _exclusive(local: LocalSettings) -> Iterator[None]:
-    """Two commands at once must not write one file: the second waits for the first."""
-    folder = local.cache.expanduser().resolve() / "jars"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+def exclusive(folder: Path) -> Iterator[None]:
+    """Two commands at once must not write one folder: the second waits for the first."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

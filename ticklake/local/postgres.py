@@ -256,7 +256,7 @@ def _system_user() -> str | None:
             "PostgreSQL does not run as root and there is no useradd to make a user for it; "
             "run ticklake as an ordinary user"
         )
-    subprocess.run(  # noqa: S603 - our own arguments
+    done = subprocess.run(  # noqa: S603 - our own arguments
         [
             tool,
             "--system",
@@ -266,11 +266,20 @@ def _system_user() -> str | None:
             "--shell=/usr/sbin/nologin",
             _SYSTEM_USER,
         ],
-        check=True,
+        check=False,
         capture_output=True,
+        text=True,
     )
-    step(f"made the system user {_SYSTEM_USER}: PostgreSQL does not run as root")
-    return _SYSTEM_USER
+    try:
+        found = pwd.getpwnam(_SYSTEM_USER).pw_name
+    except KeyError:
+        raise TicklakeError(
+            f"PostgreSQL does not run as root, and {tool} made no user {_SYSTEM_USER} for it "
+            f"({done.stderr.strip()}); run ticklake as an ordinary user"
+        ) from None
+    if done.returncode == 0:  # else another command made it meanwhile
+        step(f"made the system user {_SYSTEM_USER}: PostgreSQL does not run as root")
+    return found
 
 
 def _give(path: Path, user: str) -> None:

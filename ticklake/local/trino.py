@@ -211,15 +211,20 @@ def ensure_unpacked(local: LocalSettings) -> Path:
     version = jar.coordinate.rpartition(":")[2]
     target = local.cache.expanduser().resolve() / f"trino-{version}"
     seal = target / _SEAL
-    if seal.exists() and seal.read_text() == jar.sha256:
-        return target
+    with jars.exclusive(target):
+        if not (seal.exists() and seal.read_text() == jar.sha256):
+            _unpack_anew(local, jar, target)
+    return target
+
+
+def _unpack_anew(local: LocalSettings, jar: jars.Jar, target: Path) -> None:
     archive = jars.location(local, jar)
     jars.require_space(
         target, _UNPACKED_BYTES + (0 if archive.exists() else jar.size), "Trino and its archive"
     )
     jars.ensure(local, "trino")
     step("unpacking Trino")
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial = target.with_name(f".{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         unpack(archive, partial)
@@ -229,7 +234,6 @@ def ensure_unpacked(local: LocalSettings) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     jars.unmark([archive])
-    return target
 
 
 def unpack(archive: Path, target: Path) -> None:

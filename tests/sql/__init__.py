@@ -1,0 +1,1 @@
+"""Tests of SQL on one lake, that another group of tests empties."""
