@@ -38,13 +38,11 @@ check: $(READY) ## Lint, format, types, import directions
 
 test: check test-unit test-integration test-faults ## All of it: checks, unit tests, tests against real servers, faults
 
-# each worker of the integration tests has a stack of its own, of 3 GB
-WORKERS ?= 2
 test-unit: $(READY) ## Tests without servers, under 2 minutes
-	$(RUN)/pytest -q -n $(WORKERS) -m "not integration and not faults and not soak"
+	$(RUN)/pytest -q -n auto -m "not integration and not faults and not soak"
 
-test-integration: $(READY) ## Tests against real servers: WORKERS stacks on free ports in temporary folders
-	$(RUN)/pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder -m integration --durations=12
+test-integration: $(READY) ## Tests against real servers, started on free ports in a temporary folder
+	$(RUN)/pytest -q -m integration --durations=12
 
 test-faults: $(READY) ## Kill servers, cut lines, mislead clocks: nothing is lost, nothing doubled
 	$(RUN)/pytest -q tests/faults -m "faults and not slow" --durations=5

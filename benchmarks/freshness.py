@@ -2,9 +2,10 @@
 
 A trade is fresh when a new Trino query first returns it, a bar when it is in Iceberg, or on the
 topic market.bars-5s.v1. Figures are seconds: of trades since they were sent, of bars since their
-window could close (its end and the watermark's delay). The clock is this machine's own.
+window could close (its end and the watermark's delay). The clock is this machine's own. New JVMs
+first compile their code, for which the first `--warm-up` seconds do not count.
 
-    python benchmarks/freshness.py [--rate 10000] [--seconds 120] [--checkpoint 5 1]
+    python benchmarks/freshness.py [--rate 10000] [--seconds 120] [--warm-up 60] [--checkpoint 5 1]
 """
 
 import argparse
@@ -28,7 +29,6 @@ from ticklake.local.flink import client_environment
 from ticklake.settings import Settings
 
 PARTITIONS = 4
-WARM_UP_SECONDS = 20
 # As a dashboard asks: of the last minute, so that the reader does not read the whole day each time.
 SEEN = (
     "SELECT _kafka_partition, max(_kafka_offset) FROM bronze.raw_trades WHERE "
@@ -111,7 +111,7 @@ def on_the_topic(settings: Settings, delay: float, since: float) -> Numbers:
     return np.array(found)
 
 
-def measure(checkpoint: float, rate: int, seconds: int) -> list[str]:
+def measure(checkpoint: float, rate: int, warm_up: int, seconds: int) -> list[str]:
     """One run on fresh servers."""
     with fresh_stack(checkpoint) as settings, tempfile.TemporaryDirectory() as folder:
         Cluster(job_settings(settings)).submit("ticks", client_environment(settings))
@@ -120,13 +120,13 @@ def measure(checkpoint: float, rate: int, seconds: int) -> list[str]:
             settings.kafka.bootstrap_servers,
             topic,
             str(rate),
-            str(seconds + WARM_UP_SECONDS),
+            str(warm_up + seconds),
         )
         command = java_program(settings, Path(folder), "Live", *arguments)
         console.step(f"checkpoints of {checkpoint:g} s: {rate:,} trades a second for {seconds} s")
-        since = time.time() + WARM_UP_SECONDS
+        since = time.time() + warm_up
         with subprocess.Popen(command) as market:
-            seen, bars = watch(settings, WARM_UP_SECONDS + seconds)
+            seen, bars = watch(settings, warm_up + seconds)
             market.wait(60)
         delay = settings.flink.watermark_delay_seconds
         trades = of_trades(settings, seen, since)
@@ -145,9 +145,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rate", type=int, default=10_000)
     arguments.add_argument("--seconds", type=int, default=120)
+    arguments.add_argument("--warm-up", type=int, default=60)
     arguments.add_argument("--checkpoint", type=float, nargs="+", default=[5, 1])
     given = arguments.parse_args()
-    lines = [line for one in given.checkpoint for line in measure(one, given.rate, given.seconds)]
+    lines = [
+        line
+        for one in given.checkpoint
+        for line in measure(one, given.rate, given.warm_up, given.seconds)
+    ]
     print("\n".join(lines))
 
 

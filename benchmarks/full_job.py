@@ -40,6 +40,7 @@ from flink_jobs.cluster import Cluster
 from iceberg_catalog.catalog import connect
 from ticklake import console
 from ticklake.local.flink import client_environment
+from ticklake.maintain import maintain
 from ticklake.settings import Settings
 
 PATIENCE_SECONDS = 900
@@ -69,8 +70,10 @@ class Figures:
     seconds: float
     steal: float
     load: float
-    bytes_a_row: float | None
-    files: int
+    stored: list[int]
+    """Bytes of each data file of raw_trades as the job wrote them."""
+    compacted: list[int]
+    """The same behind `ticklake maintain`."""
     samples: list[Sample]
 
 
@@ -160,6 +163,12 @@ def check(catalog: Catalog, variant: str, ledger: Ledger) -> None:
         raise SystemExit(f"wrong: {found}; the ledger has {right}")
 
 
+def file_sizes(catalog: Catalog) -> list[int]:
+    """Bytes of each data file of raw_trades."""
+    files = catalog.load_table(("bronze", "raw_trades")).inspect.files().to_pylist()
+    return [file["file_size_in_bytes"] for file in files]
+
+
 def run(variant: str, trades: int) -> Figures:
     """One variant on fresh servers, as they start the second time: with Java's start-up caches."""
     with fresh_stack() as settings:
@@ -193,18 +202,20 @@ def measured(settings: Settings, variant: str, trades: int) -> Figures:
             samples += filter(None, [sample(settings, catalog, flink)])
         used, seconds = cpu_seconds(flink), time.monotonic() - began
         check(catalog, variant, ledger)
-        files = catalog.load_table(("bronze", "raw_trades")).inspect.files().to_pylist()
-        size = sum(f["file_size_in_bytes"] for f in files)
+        written = file_sizes(catalog)
+        peak, load = {name: peak_mb(p) for name, p in flink.items()}, psutil.getloadavg()[0]
+        if written:
+            maintain(settings, ["bronze.raw_trades"])
         return Figures(
             records=ledger.records,
             idle=idle,
             used=used,
-            peak_mb={name: peak_mb(p) for name, p in flink.items()},
+            peak_mb=peak,
             seconds=seconds,
             steal=psutil.cpu_times().steal - steal,
-            load=psutil.getloadavg()[0],
-            bytes_a_row=size / trades if files else None,
-            files=len(files),
+            load=load,
+            stored=written,
+            compacted=file_sizes(catalog),
             samples=samples,
         )
 
@@ -220,7 +231,11 @@ def main() -> None:
         found = run(variant, given.trades)
         all_used, at_start = sum(found.used.values()), sum(found.idle.values())
         name = "full job" if variant == "full" else f"{variant} only"
-        storage = f"{found.bytes_a_row:.1f} B/row in {found.files} files, " if found.files else ""
+        storage = "".join(
+            f"{sum(sizes) / given.trades:.1f} B/row in {len(sizes)} files{when}, "
+            for sizes, when in ((found.stored, ""), (found.compacted, " after maintenance"))
+            if sizes
+        )
         lines.append(
             f"{name}: {found.records / all_used:,.0f} events/CPU-s "
             f"({found.records / (all_used - at_start):,.0f} without the JVMs' start; "

@@ -1,4 +1,4 @@
-"""One stack of real servers a worker, for tests that kill none; each group of tests empties it.
+"""One stack of real servers for all tests that kill none; each group of tests empties it.
 
 Every start of the five costs a minute of a small machine, and a new Trino is slow for another.
 """
