@@ -61,7 +61,8 @@ def java_program(settings: Settings, folder: Path, name: str, *arguments: str) -
         folder / "bench.jar",
         compiler=jars.ensure(settings.local, "compiler")["compiler"],
     )
-    paths = jvm.classpath([ours, *classpath])
+    extension = java.flink_extension_jar(settings)
+    paths = jvm.classpath([ours, *([extension] if extension else []), *classpath])
     return [jvm.java(), *jvm.QUIET, "-Xmx512m", "-cp", paths, f"ticklake.bench.{name}", *arguments]
 
 

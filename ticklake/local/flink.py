@@ -228,6 +228,8 @@ def _configuration(settings: Settings) -> dict[str, object]:
         # no upload of jars through the page: whoever can submit can run any code
         "web.submit.enable": False,
         "state.backend.rocksdb.localdir": str(folder / "rocksdb"),
+        # Hadoop's own starts a process for each file that a commit makes
+        "flink.hadoop.fs.file.impl": "ticklake.flink.LocalFiles",
         # a shutdown hook of Hadoop outlives its job; Flink would print a stack trace about it
         "classloader.check-leaked-classloader": False,
         # for clients that are started by PyFlink or by Flink's own scripts
