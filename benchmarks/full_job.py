@@ -205,7 +205,8 @@ def measured(settings: Settings, variant: str, trades: int) -> Figures:
         written = file_sizes(catalog)
         peak, load = {name: peak_mb(p) for name, p in flink.items()}, psutil.getloadavg()[0]
         if written:
-            maintain(settings, ["bronze.raw_trades"])
+            limits = settings.maintain.model_copy(update={"small_files": 2})
+            maintain(settings.model_copy(update={"maintain": limits}), ["bronze.raw_trades"])
         return Figures(
             records=ledger.records,
             idle=idle,
