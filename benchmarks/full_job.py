@@ -201,6 +201,7 @@ def measured(settings: Settings, variant: str, trades: int) -> Figures:
             time.sleep(2)
             samples += filter(None, [sample(settings, catalog, flink)])
         used, seconds = cpu_seconds(flink), time.monotonic() - began
+        stolen = psutil.cpu_times().steal - steal
         check(catalog, variant, ledger)
         written = file_sizes(catalog)
         peak, load = {name: peak_mb(p) for name, p in flink.items()}, psutil.getloadavg()[0]
@@ -213,7 +214,7 @@ def measured(settings: Settings, variant: str, trades: int) -> Figures:
             used=used,
             peak_mb=peak,
             seconds=seconds,
-            steal=psutil.cpu_times().steal - steal,
+            steal=stolen,
             load=load,
             stored=written,
             compacted=file_sizes(catalog),

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import stack_fixture
-from integration_tools import Query
+from integration_tools import Query, beat_ticks
 from pyiceberg.expressions import EqualTo
 
 from connectors.events import AIDecision, Tick
-from connectors.kafka import Publisher, clock_beats
+from connectors.kafka import Publisher
 from connectors.progress import await_read
 from connectors.sources.simulated import CENT, Instrument, Plan, Sent, simulate
 from flink_jobs.cluster import Cluster
@@ -77,13 +77,6 @@ def beat(settings: Settings) -> None:
         publisher.send(decision)
     beat_ticks(settings)
     assert await_read(settings.kafka, job("events").group, AIDecision.stream.topic or "", 120)
-
-
-def beat_ticks(settings: Settings) -> None:
-    """The same for the job `ticks` alone."""
-    with Publisher(settings.kafka) as publisher:
-        clock_beats(publisher, datetime.now(UTC))
-    assert await_read(settings.kafka, job("ticks").group, TOPIC, 120)
 
 
 def heads(settings: Settings) -> dict[str, int]:

@@ -1,11 +1,16 @@
 """What integration tests share beside the fixtures."""
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from kafka import KafkaConsumer, TopicPartition
 
 from connectors import kafka
+from connectors.events import Tick
+from connectors.kafka import Publisher, clock_beats
+from connectors.progress import await_read
 from flink_jobs.cluster import Cluster
+from flink_jobs.run import job
 from flink_jobs.settings import JobSettings
 from iceberg_catalog import apply as lake
 from iceberg_catalog.catalog import connect
@@ -43,6 +48,14 @@ def cluster_of(settings: Settings) -> Cluster:
     return Cluster(
         JobSettings(kafka=settings.kafka, catalog=settings.catalog, flink=settings.flink)
     )
+
+
+def beat_ticks(settings: Settings) -> int:
+    """Send what the job `ticks` has to read, and wait until a checkpoint holds it; how many."""
+    with Publisher(settings.kafka) as publisher:
+        sent = clock_beats(publisher, datetime.now(UTC))
+    assert await_read(settings.kafka, job("ticks").group, Tick.stream.topic or "", 120)
+    return sent
 
 
 def read_topic(settings: Settings, topic: str) -> list[object]:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -17,13 +16,9 @@ import pyarrow as pa
 import pytest
 import stack_fixture
 import trino
-from integration_tools import cluster_of, with_jobs
+from integration_tools import beat_ticks, cluster_of, with_jobs
 from pyiceberg.catalog.sql import SqlCatalog
 
-from connectors.events import Tick
-from connectors.kafka import Publisher, clock_beats
-from connectors.progress import await_read
-from flink_jobs.run import job
 from ticklake.local import postgres, stack
 from ticklake.local.flink import client_environment
 from ticklake.settings import Settings
@@ -155,19 +150,11 @@ def test_a_second_stack_on_the_same_ports_is_refused(own: Settings, tmp_path: Pa
     assert ticklake(other, "down").returncode == 0
 
 
-def beat(settings: Settings) -> int:
-    """Send what the job has to read, and wait until a checkpoint holds it; how many records."""
-    with Publisher(settings.kafka) as publisher:
-        sent = clock_beats(publisher, datetime.now(UTC))
-    assert await_read(settings.kafka, job("ticks").group, Tick.stream.topic or "", 120)
-    return sent
-
-
 @pytest.mark.faults
 def test_killed_servers_come_back_and_nothing_is_lost_or_doubled(own: Settings) -> None:
     """All of them at once, as when the machine loses power; a job goes on from its newest state."""
     running = with_jobs(own, ["ticks"])
-    sent = beat(running)
+    sent = beat_ticks(running)
     before = pids(own)
     for pid in before:
         leader = psutil.Process(pid)
@@ -179,7 +166,7 @@ def test_killed_servers_come_back_and_nothing_is_lost_or_doubled(own: Settings) 
 
     stack.up(own)
     cluster_of(running).submit("ticks", client_environment(running))
-    sent += beat(running)
+    sent += beat_ticks(running)
     time.sleep(3 * running.flink.checkpoint_seconds)  # a commit follows its checkpoint
 
     assert {one.state for one in stack.status(own)} == {"running"}
