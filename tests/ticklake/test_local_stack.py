@@ -173,6 +173,10 @@ def test_killed_servers_come_back_and_nothing_is_lost_or_doubled(own: Settings) 
     assert set(pids(own)).isdisjoint(before)
     rows = ask(own, "SELECT count(*), count(DISTINCT event_id) FROM lake.bronze.feed_heartbeats")
     assert rows == [[sent, sent]]
+    # Hadoop's own file system, which starts a process for each file, leaves checksums beside them
+    written = [f.suffix for f in (own.local.home / "warehouse/bronze/feed_heartbeats").rglob("*.*")]
+    assert ".parquet" in written
+    assert ".crc" not in written
 
 
 @pytest.mark.faults
