@@ -21,6 +21,7 @@ class _Part(Job):
 
     def statements(self, settings: JobSettings) -> list[str]:
         found = JOB.statements(settings)
+        found = [s.replace("'partial-bars' = 'true'", "'partial-bars' = 'false'") for s in found]
         if self.variant == "bronze":
             return [s for s in found if "bars" not in s.split("\n")[0] and "topic_bar5s" not in s]
         sources = [s for s in found if s.startswith("CREATE TEMPORARY TABLE `source_")]

@@ -22,6 +22,11 @@ _TYPES = {
 _LARGEST_RECORD = 1024 * 1024
 _LARGEST_DEAD = 64 * _LARGEST_RECORD
 WINDOW_MS = 5000
+_BAR = (
+    "`table` STRING, first_place STRING, last_place STRING, high DECIMAL(18, 8), "
+    "low DECIMAL(18, 8), volume DECIMAL(38, 8), notional DECIMAL(38, 16), trades BIGINT, "
+    "ticks BIGINT"
+)
 _RECEIPT = (
     "job STRING, job_id STRING, checkpoint_id BIGINT, subtask BIGINT, first_offset BIGINT, "
     "next_offset BIGINT, records BIGINT, stored BIGINT, late BIGINT, duplicates BIGINT, dead BIGINT"
@@ -60,14 +65,13 @@ def spec(event: type[Event]) -> str:
     fields = [field.name for field in dataclasses.fields(Column) if field.name != "doc"]
     names = [column.name for column in columns(event)]
     known = {t.name: {*table_column_names(event, t), stream.select} for t in stream.tables}
-    late = any(table.late_name for table in stream.tables)
     return json.dumps(
         {
             "topic": stream.topic,
             "max_bytes": _LARGEST_RECORD,
             "time": stream.time,
             "select": stream.select,
-            "window_ms": WINDOW_MS if late else 0,
+            "window_ms": WINDOW_MS if _has_windows(event) else 0,
             "content": [n for n in names if not n.startswith("_") and n not in stream.varies],
             "kinds": [
                 {
@@ -90,6 +94,10 @@ def spec(event: type[Event]) -> str:
     )
 
 
+def _has_windows(event: type[Event]) -> bool:
+    return any(table.late_name for table in event.stream.tables)
+
+
 def source(
     event: type[Event],
     job: str,
@@ -102,7 +110,8 @@ def source(
     With a `piece`, offsets by partition from and to, exclusive, it reads just these and ends.
 
     Columns: the event's, then what Columns.java lists. `_table` says where a row belongs: the
-    event's table or that for late rows, `dead_letters`, `commit_receipts`.
+    event's table or that for late rows, `dead_letters`, `commit_receipts`, or `partial_bars` where
+    all of a topic is read whose ticks bars are made of.
     """
     flink = settings.flink
     body = [f"`{column.name}` {flink_type(column)}" for column in columns(event)]
@@ -123,6 +132,7 @@ def source(
         "`_ingested_at` TIMESTAMP_LTZ(6)",
         "`_rowtime` TIMESTAMP_LTZ(3)",
         f"`_receipt` ROW<{_RECEIPT}>",
+        f"`_bar` ROW<{_BAR}>",
         "WATERMARK FOR `_rowtime` AS SOURCE_WATERMARK()",
     ]
     given = {
@@ -141,6 +151,8 @@ def source(
             ",".join(f"{partition}:{offset}" for partition, offset in offsets.items())
             for offsets in piece
         )
+    elif _has_windows(event):
+        given["partial-bars"] = "true"
     return _create(f"source_{event_name(event)}", body, given)
 
 

@@ -293,6 +293,42 @@ def test_bad_input_does_not_restart_the_job(market: list[Sent], cluster: Cluster
     assert cluster.metric_of_job(cluster.running("ticks"), "numRestarts") == 0
 
 
+def test_sums_of_the_largest_numbers_are_exact(
+    market: list[Sent], stack: Settings, query: Query
+) -> None:
+    """More than 64 bits hold; and the last of one moment has the highest number, 60 behind 9."""
+    largest, count = Decimal("9999999999.99999999"), 60
+    newest = max(r.event.timestamp for r in market if isinstance(r.event, Tick))
+    moment = newest.replace(microsecond=0) + timedelta(seconds=15 - newest.second % 5)
+    ticks = [
+        Tick(
+            event_id=f"largest:trade:XUSD:{n}",
+            kind="trade",
+            source_provider="largest",
+            asset_pair="XUSD",
+            timestamp=moment,
+            price=largest,
+            size=largest,
+            trade_id=str(n),
+        )
+        for n in range(count, 0, -1)
+    ]
+    with Publisher(stack.kafka) as publisher:
+        for tick in ticks:
+            publisher.send(tick)
+        publisher.flush()
+        close_windows(stack, publisher, moment)
+    bars = "FROM bronze.market_bars_5s WHERE source_provider = 'largest'"
+    await_count(query, f"SELECT count(*) {bars}", 1)
+
+    rows = query(
+        "SELECT open, high, low, close, vwap, volume, trade_count, first_trade_id, last_trade_id"
+        f" {bars}"
+    )
+
+    assert [[*[largest] * 5, count * largest, count, "1", "60"]] == rows
+
+
 def test_silver_is_exact_for_a_wholly_late_tape(
     tape: Path, market: list[Sent], stack: Settings, query: Query, tmp_path: Path
 ) -> None:

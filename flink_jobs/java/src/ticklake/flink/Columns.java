@@ -13,7 +13,7 @@ final class Columns {
             List.of(
                     "_table", "_event_us", "_id_hash", "_content_hash", "_error_code", "_error_message",
                     "_key", "_payload", "_headers", "_headers_text", "_attempts", "_kafka_partition",
-                    "_kafka_offset", "_ingested_at", "_rowtime", "_receipt");
+                    "_kafka_offset", "_ingested_at", "_rowtime", "_receipt", "_bar");
 
     static final int TABLE = 0;
     static final int EVENT_US = 1;
@@ -31,6 +31,7 @@ final class Columns {
     static final int INGESTED_AT = 13;
     static final int ROWTIME = 14;
     static final int RECEIPT = 15;
+    static final int BAR = 16;
 
     private Columns() {}
 

@@ -134,12 +134,24 @@ final class EventSpec implements Serializable {
     }
 
     private static StringData text(JsonNode node) {
-        if (node == null || node.isNull()) {
-            return null;
-        }
-        BinaryStringData text = BinaryStringData.fromString(node.asText());
+        return node == null || node.isNull() ? null : text(node.asText());
+    }
+
+    /** For a text that stands in many rows: its bytes are made once. */
+    static StringData text(String value) {
+        BinaryStringData text = BinaryStringData.fromString(value);
         text.ensureMaterialized();
         return text;
+    }
+
+    /** Where a column stands that cannot be left out. */
+    int index(String name) {
+        Integer found = index.get(name);
+        if (found == null) {
+            throw new ValidationException(
+                    topic + " has no column " + name + ", which bars are made of; it has " + index.keySet());
+        }
+        return found;
     }
 
     private Object writeReplace() {

@@ -26,7 +26,6 @@ import org.apache.flink.table.data.GenericRowData;
 import org.apache.flink.table.data.RowData;
 import org.apache.flink.table.data.StringData;
 import org.apache.flink.table.data.TimestampData;
-import org.apache.flink.table.data.binary.BinaryStringData;
 import org.apache.flink.table.types.logical.RowType;
 
 /**
@@ -112,7 +111,7 @@ final class Intake extends AbstractStreamOperator<RowData>
         super.open();
         tallies = new TreeMap<>();
         tallied = -1;
-        deadTable = text(DEAD);
+        deadTable = EventSpec.text(DEAD);
         out = new StreamRecord<>(null);
         getters = new RowData.FieldGetter[type.getFieldCount()];
         for (int i = 0; i < getters.length; i++) {
@@ -123,12 +122,6 @@ final class Intake extends AbstractStreamOperator<RowData>
         late = getMetricGroup().counter("lateRows");
         dead = getMetricGroup().counter("deadLetters");
         getMetricGroup().gauge("rememberedIds", () -> memory.size());
-    }
-
-    private static StringData text(String value) {
-        BinaryStringData text = BinaryStringData.fromString(value);
-        text.ensureMaterialized();
-        return text;
     }
 
     /** Its state is read and written by blocks, so no record needs a key set. */
@@ -240,7 +233,7 @@ final class Intake extends AbstractStreamOperator<RowData>
                 (partition, counted) -> {
                     GenericRowData row = new GenericRowData(width + Columns.NAMES.size());
                     TimestampData now = TimestampData.fromEpochMillis(counted.newestArrival);
-                    row.setField(width + Columns.TABLE, text(RECEIPTS));
+                    row.setField(width + Columns.TABLE, EventSpec.text(RECEIPTS));
                     row.setField(width + Columns.PARTITION, partition);
                     row.setField(width + Columns.INGESTED_AT, now);
                     row.setField(width + Columns.ROWTIME, now);

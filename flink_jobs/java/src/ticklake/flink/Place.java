@@ -1,62 +1,74 @@
 package ticklake.flink;
 
-import java.nio.charset.StandardCharsets;
-import org.apache.flink.table.annotation.DataTypeHint;
-import org.apache.flink.table.data.DecimalData;
+import java.util.Arrays;
 import org.apache.flink.table.data.StringData;
-import org.apache.flink.table.functions.ScalarFunction;
 
 /**
- * A trade's place in the order of its pair, as text: MIN and MAX of it are first and last.
+ * A trade's place in the order of its pair: by event time, then the venue's order, then the price.
  *
- * <p>16 digits of event time (microseconds), 19 of the venue's order, 19 of the price (unscaled, 8
- * decimals), then the trade id. The venue's order is its sequence, else its trade id where that is
- * a number, else the offset. SQL could build the same text with LPAD and CAST, string by string.
+ * <p>The venue's order is its sequence, else its trade id where that is a number, else the offset.
+ *
+ * @param micros event time, microseconds since 1970
+ * @param order the venue's order
+ * @param price unscaled, 8 decimals
+ * @param id the trade id in UTF-8; empty where there is none
  */
-public final class Place extends ScalarFunction {
+record Place(long micros, long order, long price, byte[] id) implements Comparable<Place> {
 
-    private static final long serialVersionUID = 1L;
     private static final int TIME = 16;
     private static final int ORDER = 19;
-    private static final int PRICE = 19;
+    private static final int WHOLE = 11;
+    private static final int DECIMALS = 8;
+    private static final int PRICE = WHOLE + 1 + DECIMALS;
+    private static final long UNIT = 100_000_000;
     private static final byte[] NO_ID = new byte[0];
 
-    /** NULL where there is no price: a heartbeat has no place. */
-    public @DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData eval(
-            @DataTypeHint("BIGINT") Long micros,
-            @DataTypeHint("BIGINT") Long sequence,
-            @DataTypeHint(value = "STRING", bridgedTo = StringData.class) StringData tradeId,
-            @DataTypeHint("BIGINT") Long offset,
-            @DataTypeHint(value = "DECIMAL(18, 8)", bridgedTo = DecimalData.class) DecimalData price) {
-        if (price == null) {
-            return null;
-        }
+    static Place of(long micros, Long sequence, StringData tradeId, long offset, long price) {
         byte[] id = tradeId == null ? NO_ID : tradeId.toBytes();
-        byte[] text = new byte[TIME + ORDER + PRICE + id.length];
-        digits(micros, text, 0, TIME);
-        digits(order(sequence, id, offset), text, TIME, ORDER);
-        digits(price.toUnscaledLong(), text, TIME + ORDER, PRICE);
-        System.arraycopy(id, 0, text, TIME + ORDER + PRICE, id.length);
-        return StringData.fromBytes(text);
+        return new Place(micros, sequence == null ? order(id, offset) : sequence, price, id);
     }
 
-    private static long order(Long sequence, byte[] id, Long offset) {
-        if (sequence != null) {
-            return sequence;
-        }
+    private static long order(byte[] id, long offset) {
         if (id.length == 0 || id.length > ORDER) {
             return offset;
         }
+        long number = 0;
         for (byte b : id) {
             if (b < '0' || b > '9') {
                 return offset;
             }
+            number = 10 * number + b - '0';
         }
-        try {
-            return Long.parseLong(new String(id, StandardCharsets.US_ASCII));
-        } catch (NumberFormatException tooLarge) {
-            return offset;
+        return number < 0 ? offset : number; // 19 digits, more than a long holds
+    }
+
+    @Override
+    public int compareTo(Place other) {
+        int byTime = Long.compare(micros, other.micros);
+        if (byTime != 0) {
+            return byTime;
         }
+        int byOrder = Long.compare(order, other.order);
+        if (byOrder != 0) {
+            return byOrder;
+        }
+        int byPrice = Long.compare(price, other.price);
+        return byPrice != 0 ? byPrice : Arrays.compareUnsigned(id, other.id);
+    }
+
+    /**
+     * A text that sorts as the place does, so that MIN and MAX of it are first and last: 16 digits of time, 19 of
+     * order, the price with 11 digits before its point and 8 behind it, then the id.
+     */
+    StringData text() {
+        byte[] text = new byte[TIME + ORDER + PRICE + id.length];
+        digits(micros, text, 0, TIME);
+        digits(order, text, TIME, ORDER);
+        digits(price / UNIT, text, TIME + ORDER, WHOLE);
+        text[TIME + ORDER + WHOLE] = '.';
+        digits(price % UNIT, text, TIME + ORDER + WHOLE + 1, DECIMALS);
+        System.arraycopy(id, 0, text, TIME + ORDER + PRICE, id.length);
+        return StringData.fromBytes(text);
     }
 
     private static void digits(long value, byte[] into, int at, int width) {

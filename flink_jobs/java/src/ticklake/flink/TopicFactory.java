@@ -41,6 +41,9 @@ public final class TopicFactory implements DynamicTableSourceFactory {
     static final ConfigOption<Long> MOST_IDS =
             ConfigOptions.key("most-ids").longType().noDefaultValue()
                     .withDescription("ids above which the oldest are forgotten early, if that is safe");
+    static final ConfigOption<Boolean> BARS =
+            ConfigOptions.key("partial-bars").booleanType().defaultValue(false)
+                    .withDescription("add rows with what ticks come to, for bars");
     static final ConfigOption<Map<String, String>> FROM =
             ConfigOptions.key("from").mapType().defaultValue(Map.of())
                     .withDescription("first offset by partition; empty: all that the topic has");
@@ -60,7 +63,7 @@ public final class TopicFactory implements DynamicTableSourceFactory {
 
     @Override
     public Set<ConfigOption<?>> optionalOptions() {
-        return Set.of(FROM, TO);
+        return Set.of(BARS, FROM, TO);
     }
 
     @Override

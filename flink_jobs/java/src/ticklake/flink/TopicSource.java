@@ -87,7 +87,13 @@ final class TopicSource implements ScanTableSource, SupportsSourceWatermark {
                         options.get(TopicFactory.JOB),
                         options.get(TopicFactory.REMEMBER).toMillis(),
                         options.get(TopicFactory.MOST_IDS));
-        return byId.transform("intake " + spec.topic, rows, intake).uid("intake " + spec.topic);
+        DataStream<RowData> first =
+                byId.transform("intake " + spec.topic, rows, intake).uid("intake " + spec.topic);
+        if (!options.get(TopicFactory.BARS)) {
+            return first;
+        }
+        String name = "partial bars " + spec.topic;
+        return first.transform(name, rows, new PartialBars(spec)).uid(name);
     }
 
     private Source<RowData, ?, ?> source(TypeInformation<RowData> rows) {
