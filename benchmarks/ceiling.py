@@ -24,7 +24,7 @@ def main() -> None:
         ledger = load_tape(settings, topic, trades)
         target = Path(folder) / "trades.parquet"
         given = (settings.kafka.bootstrap_servers, topic, str(target))
-        command = java_program(settings, Path(folder), "Ceiling", *given)
+        command = java_program(settings, Path(folder), "bench.Ceiling", *given)
         with psutil.Popen([command[0], "-XX:+UseParallelGC", *command[1:]], stdout=-1) as process:
             said = process.stdout.readline().split()
             times = process.cpu_times()

@@ -14,6 +14,7 @@ from iceberg_catalog.catalog import connect
 from iceberg_catalog.tables import tables
 from ticklake import views
 from ticklake.local import aot, jars, java, jvm, stack
+from ticklake.local.flink import flink_home
 from ticklake.local.ports import any_free
 from ticklake.settings import LocalSettings, Settings, load
 
@@ -54,16 +55,17 @@ def job_settings(settings: Settings) -> JobSettings:
 def java_program(settings: Settings, folder: Path, name: str, *arguments: str) -> list[str]:
     """The command that runs one of the programs in benchmarks/java; compiled into `folder`."""
     found = jars.ensure(settings.local, "kafka", "flink")
-    classpath = [*found["kafka"], *found["flink"]]
+    extension = java.flink_extension_jar(settings)
+    flink = sorted((flink_home() / "lib").glob("*.jar"))
+    classpath = [*([extension] if extension else []), *found["kafka"], *found["flink"], *flink]
     ours = java.build_jar(
         Path(__file__).parent / "java",
         classpath,
         folder / "bench.jar",
         compiler=jars.ensure(settings.local, "compiler")["compiler"],
     )
-    extension = java.flink_extension_jar(settings)
-    paths = jvm.classpath([ours, *([extension] if extension else []), *classpath])
-    return [jvm.java(), *jvm.QUIET, "-Xmx512m", "-cp", paths, f"ticklake.bench.{name}", *arguments]
+    paths = jvm.classpath([ours, *classpath])
+    return [jvm.java(), *jvm.QUIET, "-Xmx512m", "-cp", paths, f"ticklake.{name}", *arguments]
 
 
 def flink_processes(settings: Settings) -> dict[str, psutil.Process]:

@@ -122,7 +122,7 @@ def measure(checkpoint: float, rate: int, warm_up: int, seconds: int) -> list[st
             str(rate),
             str(warm_up + seconds),
         )
-        command = java_program(settings, Path(folder), "Live", *arguments)
+        command = java_program(settings, Path(folder), "bench.Live", *arguments)
         console.step(f"checkpoints of {checkpoint:g} s: {rate:,} trades a second for {seconds} s")
         since = time.time() + warm_up
         with subprocess.Popen(command) as market:

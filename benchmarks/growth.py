@@ -121,9 +121,10 @@ def committing(settings: Settings, rows: int) -> "Iterator[subprocess.Popen[str]
     """The program that commits, told how often through its standard input."""
     given = settings.catalog
     place = (given.uri, given.user, given.name, given.warehouse, NAME)
+    arguments = (*place, START.isoformat(), str(rows))
     with tempfile.TemporaryDirectory() as folder:
         program = subprocess.Popen(
-            java_program(settings, Path(folder), "Commits", *place, START.isoformat(), str(rows)),
+            java_program(settings, Path(folder), "bench.Commits", *arguments),
             env=os.environ | {"TICKLAKE_CATALOG__PASSWORD": given.password.get_secret_value()},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -172,7 +172,7 @@ def load(settings: Settings, topic: str, trades: int, seed: int = 1) -> Ledger:
     digest = hashlib.sha256()
     with tempfile.TemporaryDirectory() as folder:
         broker = settings.kafka.bootstrap_servers
-        command = java_program(settings, Path(folder), "Load", broker, topic)
+        command = java_program(settings, Path(folder), "bench.Load", broker, topic)
         with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
             into = cast("IO[bytes]", process.stdin)
             for lines in one.lines():

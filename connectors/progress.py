@@ -5,12 +5,13 @@ from typing import Any
 
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
-from kafka.errors import CoordinatorNotAvailableError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError
 
 from connectors.kafka import admin
 from connectors.settings import KafkaSettings
 
 _POLL_SECONDS = 0.5
+_LOAD_SECONDS = 30
 
 
 def committed(settings: KafkaSettings, group: str, topic: str) -> dict[int, int]:
@@ -20,7 +21,7 @@ def committed(settings: KafkaSettings, group: str, topic: str) -> dict[int, int]
         UnavailableError: the broker does not answer.
     """
     with admin(settings) as client:
-        return _committed(client, group, topic)
+        return offsets_of(client, group, topic)
 
 
 def unread(settings: KafkaSettings, group: str, topic: str) -> int:
@@ -33,7 +34,7 @@ def unread(settings: KafkaSettings, group: str, topic: str) -> int:
         UnavailableError: the broker does not answer.
     """
     with admin(settings) as client:
-        newest, read = _ends(client, topic), _committed(client, group, topic)
+        newest, read = _ends(client, topic), offsets_of(client, group, topic)
     return sum(end - read.get(partition, 0) for partition, end in newest.items())
 
 
@@ -74,9 +75,22 @@ def _ends(client: Any, topic: str) -> dict[int, int]:  # noqa: ANN401 - the clie
     return {place.partition: entry.offset for place, entry in found.items()}
 
 
-def _committed(client: Any, group: str, topic: str) -> dict[int, int]:  # noqa: ANN401 - the client has no types
-    try:
-        read = client.list_group_offsets({group: places(client, topic)})[group]
-    except CoordinatorNotAvailableError:
-        return {}  # no group has ever committed on this broker
-    return {place.partition: entry.offset for place, entry in read.items() if entry.offset >= 0}
+def offsets_of(client: Any, group: str, topic: str) -> dict[int, int]:  # noqa: ANN401 - the client has no types
+    """What `committed` gives, by an open client.
+
+    Raises:
+        kafka.errors.KafkaError: the broker refuses; one that still loads is given 30 s.
+    """
+    deadline = time.monotonic() + _LOAD_SECONDS
+    while True:
+        try:
+            read = client.list_group_offsets({group: places(client, topic)})[group]
+        except CoordinatorNotAvailableError:
+            return {}  # no group has ever committed on this broker
+        except CoordinatorLoadInProgressError:
+            # a broker that has just started reads what groups committed before
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_SECONDS)
+        else:
+            return {p.partition: entry.offset for p, entry in read.items() if entry.offset >= 0}

@@ -14,6 +14,7 @@ from ledger import TOPIC, Ledger
 from oracle import BARS_TOPIC
 from proxies import DatabaseProxy
 from pyiceberg.catalog import Catalog
+from pyiceberg.expressions import EqualTo
 from small_disks import small_disks
 from sqlalchemy.exc import SQLAlchemyError
 from stack_fixture import running_stack, temporary_settings
@@ -125,12 +126,30 @@ class Lake:
             self.up()
         if not any(j.name == JOB and not j.ended for j in self.cluster().jobs()):
             self.submit()
+            self.await_receipts()
         if unread(self.settings.kafka, GROUP, TOPIC):
             self.await_read()
 
     def await_read(self) -> None:
         """Wait until a checkpoint holds all of the topic."""
         assert await_read(self.settings.kafka, GROUP, TOPIC, _DRAIN_SECONDS), "the job is stuck"
+
+    def await_receipts(self) -> None:
+        """Wait until the job has covered all of the topic by receipts in this catalog.
+
+        The group's offsets on the broker may be those of a job on another one.
+        """
+        ends = self.ends()[TOPIC]
+        wait_until(lambda: self._covers(ends), _DRAIN_SECONDS, "not all was read")
+
+    def _covers(self, ends: Mapping[int, int]) -> bool:
+        receipts = self.catalog.load_table(("bronze", "commit_receipts")).scan(
+            row_filter=EqualTo("topic", TOPIC), selected_fields=("partition", "next_offset")
+        )
+        read: dict[int, int] = {}
+        for row in receipts.to_arrow().to_pylist():
+            read[row["partition"]] = max(read.get(row["partition"], 0), row["next_offset"])
+        return all(read.get(partition, 0) >= end for partition, end in ends.items())
 
     def drain(self, ledger: Ledger) -> None:
         """Close the windows of a ledger that has stopped, and wait until all is committed.

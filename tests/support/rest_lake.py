@@ -1,14 +1,12 @@
 """The same job with its tables in a REST catalog, beside the stack's own, for a while."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from faulty_stack import JOB, Lake, wait_until
-from ledger import TOPIC
+from faulty_stack import JOB, Lake
 from pyiceberg.catalog import Catalog
-from pyiceberg.expressions import EqualTo
 from rest_catalog import RestCatalog
 from rest_proxy import RestProxy
 
@@ -18,8 +16,6 @@ from flink_jobs.settings import JobSettings
 from iceberg_catalog import apply as lake
 from iceberg_catalog.catalog import connect
 from iceberg_catalog.tables import tables
-
-_READ_SECONDS = 180
 
 
 class RestLake(Lake):
@@ -46,17 +42,6 @@ class RestLake(Lake):
         )
 
 
-def _covers(catalog: Catalog, ends: Mapping[int, int]) -> bool:
-    """Whether the receipts go up to these offsets."""
-    receipts = catalog.load_table(("bronze", "commit_receipts")).scan(
-        row_filter=EqualTo("topic", TOPIC), selected_fields=("partition", "next_offset")
-    )
-    read: dict[int, int] = {}
-    for row in receipts.to_arrow().to_pylist():
-        read[row["partition"]] = max(read.get(row["partition"], 0), row["next_offset"])
-    return all(read.get(partition, 0) >= end for partition, end in ends.items())
-
-
 @contextmanager
 def on_rest(base: Lake) -> Iterator[RestLake]:
     """The stack's job is stopped; one on a REST catalog has read all topics. Then it goes too."""
@@ -70,9 +55,7 @@ def on_rest(base: Lake) -> Iterator[RestLake]:
                 lake.apply(catalog, tables(), lake.plan(catalog, tables()))
                 found = RestLake(base, catalog, server, proxy, (folder / "state").as_uri())
                 found.submit()
-                # not by the group's offsets on the broker: these are still those of the other job
-                ends = found.ends()[TOPIC]
-                wait_until(lambda: _covers(catalog, ends), _READ_SECONDS, "not all was read again")
+                found.await_receipts()
                 yield found
                 with suppress(TicklakeError):  # it does not run
                     found.cluster().stop(JOB, savepoint=False)

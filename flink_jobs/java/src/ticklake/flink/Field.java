@@ -15,6 +15,9 @@ abstract class Field {
     final String name;
     final boolean required;
     Object fallback;
+    // the value that was read last, where its hash is known
+    Object newest;
+    int newestHash;
 
     Field(JsonNode column) {
         name = column.get("name").asText();

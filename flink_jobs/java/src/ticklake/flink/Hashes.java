@@ -33,8 +33,10 @@ final class Hashes {
         long hash = 0;
         for (int column : spec.content) {
             Object value = row.getField(column);
-            if (value != null && !value.equals(spec.fields.get(column).fallback)) {
-                long mixed = (bits(value) ^ spec.nameHashes[column]) * GOLDEN;
+            Field field = spec.fields.get(column);
+            if (value != null && (field.fallback == null || !value.equals(field.fallback))) {
+                long bits = value == field.newest ? field.newestHash : bits(value);
+                long mixed = (bits ^ spec.nameHashes[column]) * GOLDEN;
                 hash += mixed ^ mixed >>> 32;
             }
         }

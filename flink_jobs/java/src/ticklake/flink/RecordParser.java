@@ -1,7 +1,10 @@
 package ticklake.flink;
 
 import java.io.IOException;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.regex.Pattern;
@@ -31,6 +34,9 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
     private static final long serialVersionUID = 1L;
     private static final String TOO_MUCH = " is nested deeper, or has a longer number or name, than is read";
     private static final Pattern SOURCE = Pattern.compile("\\[Source: [^;]*; line: ([0-9]+)[^\\]]*\\]");
+    private static final VarHandle EIGHT =
+            MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.nativeOrder());
+    private static final long NEGATIVE = 0x8080808080808080L;
     private static final TimestampData NEVER = TimestampData.fromEpochMillis(0);
 
     // Jackson's own limits (nesting 1,000, number length 1,000) make hostile input a plain error.
@@ -122,14 +128,23 @@ final class RecordParser implements KafkaRecordDeserializationSchema<RowData> {
                     "at most " + spec.maxBytes + " are allowed");
         }
         RecordHeaders.checkVersion(record, spec);
-        int all = 0;
-        for (byte b : message) {
-            all |= b;
-        }
         // Jackson guesses UTF-16 and UTF-32, and mends bad UTF-8 without a word.
-        if (message.length > 1 && (message[0] == 0 || message[1] == 0) || all < 0 && !isUtf8(message)) {
+        if (message.length > 1 && (message[0] == 0 || message[1] == 0) || !isAscii(message) && !isUtf8(message)) {
             throw new Rejected("not_json", "the bytes are no UTF-8; a JSON object in UTF-8 is needed");
         }
+    }
+
+    /** Eight bytes a step: byte by byte it was a seventh of the parse. */
+    private static boolean isAscii(byte[] message) {
+        long all = 0;
+        int at = 0;
+        for (; at <= message.length - Long.BYTES; at += Long.BYTES) {
+            all |= (long) EIGHT.get(message, at);
+        }
+        for (; at < message.length; at++) {
+            all |= message[at]; // a negative one sets every higher bit
+        }
+        return (all & NEGATIVE) == 0;
     }
 
     private static boolean isUtf8(byte[] message) {

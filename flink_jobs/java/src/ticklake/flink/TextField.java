@@ -24,6 +24,7 @@ final class TextField extends Field {
     // Venues, pairs and kinds are few: each is checked and encoded once, and found by its characters.
     private final char[][] known = new char[REMEMBERED][];
     private final StringData[] values = new StringData[REMEMBERED];
+    private final int[] hashes = new int[REMEMBERED];
 
     TextField(JsonNode column) {
         super(column);
@@ -79,16 +80,21 @@ final class TextField extends Field {
         }
         int at = (hash ^ hash >>> 15) & REMEMBERED - 1;
         char[] there = known[at];
-        if (there != null && Arrays.equals(there, 0, there.length, text, start, start + length)) {
-            return values[at];
+        if (there == null || !Arrays.equals(there, 0, there.length, text, start, start + length)) {
+            remember(at, new String(text, start, length));
         }
-        String fresh = new String(text, start, length);
+        newest = values[at];
+        newestHash = hashes[at];
+        return values[at];
+    }
+
+    private void remember(int at, String fresh) throws Rejected {
         check(fresh);
         BinaryStringData value = BinaryStringData.fromString(fresh);
         value.ensureMaterialized();
         known[at] = fresh.toCharArray();
         values[at] = value;
-        return value;
+        hashes[at] = value.hashCode();
     }
 
     private void check(String text) throws Rejected {
