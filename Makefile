@@ -49,9 +49,11 @@ test-faults: $(READY) ## Kill servers, cut lines, mislead clocks: nothing is los
 
 SEEDS ?= 1
 FIRST_SEED ?= 1
+STACKS ?= 2
 TABLE ?=
-faults: $(READY) ## All scenarios, SEEDS times each; TABLE=FILE keeps the table of results
+faults: $(READY) ## All scenarios, SEEDS times each, on STACKS stacks; TABLE=FILE keeps the table of results
 	$(RUN)/pytest -q tests/faults -m faults --seeds $(SEEDS) --first-seed $(FIRST_SEED) \
+		-n $(STACKS) --dist loadfile \
 		$(if $(TABLE),--faults-table $(TABLE))
 
 generate: $(READY) ## Rewrite the committed files that follow from the declaration

@@ -1,7 +1,9 @@
-"""Scenarios: one stack for all, one ledger and one oracle each, and a table of what came out."""
+"""Scenarios: a stack for each worker, one ledger and one oracle each, a table of what came out."""
 
 from collections.abc import Generator, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fault_run import Outcome, Run, table
@@ -32,9 +34,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", seeds, ids=[f"seed={n}" for n in seeds])
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands its outcomes to whoever prints the table."""
+    if (told := getattr(session.config, "workeroutput", None)) is not None:
+        told["outcomes"] = [asdict(one) for one in session.config.stash[_OUTCOMES]]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # noqa: ANN401 - pytest-xdist has no types
+    """The outcomes of a worker; one that died has none to tell."""
+    told = getattr(node, "workeroutput", {}).get("outcomes", [])
+    node.config.stash[_OUTCOMES] += [Outcome(**one) for one in told]
+
+
 @pytest.fixture(scope="session")
 def lake(request: pytest.FixtureRequest) -> Iterator[Lake]:
-    """One stack for all scenarios; more commits than usual, so that a fault meets them."""
+    """One stack for all scenarios of a worker; many commits, so that a fault meets them."""
     fills = any("disk" in item.name for item in request.session.items)
     limited = ("kafka/data", "flink-state", "warehouse") if fills else ()
     with pytest.MonkeyPatch.context() as environment:
