@@ -149,7 +149,7 @@ def taskmanager(settings: Settings) -> Server:
         local,
         name=TASKMANAGER,
         title="Flink TaskManager",
-        options=("-XX:+UseParallelGC",),
+        options=("-XX:+UseParallelGC", *jvm.LATE_COMPILER),
         parameters="GET_TM_RESOURCE_PARAMS",
         main=_TASKMANAGER_CLASS,
         ready=lambda: _registered(local),

@@ -8,6 +8,14 @@ from connectors.errors import TicklakeError
 
 # leave no files of counters in /tmp
 QUIET = ("-XX:-UsePerfData",)
+# Most code of short queries, and much of a job's, is used up before the thorough compiler (C2) has
+# paid off: eight times Java's own thresholds. A loop over many rows still comes to it at once.
+LATE_COMPILER = (
+    "-XX:Tier4InvocationThreshold=40000",
+    "-XX:Tier4MinInvocationThreshold=5000",
+    "-XX:Tier4CompileThreshold=120000",
+    "-XX:Tier4BackEdgeThreshold=320000",
+)
 
 
 def java() -> str:

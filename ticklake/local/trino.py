@@ -26,14 +26,6 @@ _SMALL_HEAP_MB = 2048
 # its pauses are short on so little, and no thread of its own competes with queries for two cores
 _SMALL_HEAP = ("-XX:+UseSerialGC",)
 _LARGE_HEAP = ("-XX:+UseG1GC", "-XX:G1HeapRegionSize=4M", "-XX:+ExplicitGCInvokesConcurrent")
-# Most code of short queries is used up before the thorough compiler has paid off: eight times
-# Java's own thresholds. A loop over many rows still comes to it at once.
-_LATE_COMPILER = (
-    "-XX:Tier4InvocationThreshold=40000",
-    "-XX:Tier4MinInvocationThreshold=5000",
-    "-XX:Tier4CompileThreshold=120000",
-    "-XX:Tier4BackEdgeThreshold=320000",
-)
 _PASSWORD_VARIABLE = "TICKLAKE_CATALOG_PASSWORD"  # noqa: S105 - a name
 
 
@@ -108,7 +100,7 @@ def prepare(settings: Settings) -> Server:
     etc = folder / "etc"
     flags = (
         *(_SMALL_HEAP if local.trino_heap_mb <= _SMALL_HEAP_MB else _LARGE_HEAP),
-        *_LATE_COMPILER,
+        *jvm.LATE_COMPILER,
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-OmitStackTraceInFastThrow",
         "-XX:ReservedCodeCacheSize=256M",
