@@ -4,8 +4,6 @@ The tests build on one another in this order, for event time only moves forward:
 a fresh stack; then a market of today; then the tape again, for another venue, wholly late.
 """
 
-import gzip
-import json
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,8 +14,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 from integration_tools import Query, read_topic
-from pyarrow import feather
 from pyiceberg.table import Table
+from real_tape import exchange_bars, write_tape
 
 from connectors.events import Tick
 from connectors.kafka import Publisher, clock_beats
@@ -33,27 +31,6 @@ from ticklake.transform import transform
 pytestmark = pytest.mark.integration
 
 TICKS = 200_000
-
-
-def write_tape(folder: Path, target: Path, venue: str) -> int:
-    """The real tape as NDJSON of one venue."""
-    with gzip.open(folder / "XRP_ETH-trades.json.gz") as file:
-        rows = json.load(file, parse_float=Decimal)
-    with target.open("w") as out:
-        for milliseconds, trade_id, _, side, price, size, _ in rows:
-            tick = {
-                "event_id": f"{venue}:trade:XRPETH:{trade_id}",
-                "kind": "trade",
-                "source_provider": venue,
-                "asset_pair": "XRPETH",
-                "timestamp": milliseconds,
-                "price": str(price),
-                "size": str(size),
-                "trade_id": trade_id,
-                "aggressor_side": side,
-            }
-            out.write(json.dumps(tick) + "\n")
-    return len(rows)
 
 
 def publish(settings: Settings, file: Path) -> int:
@@ -80,18 +57,6 @@ def await_count(query: Query, statement: str, expected: int, seconds: float = 90
             return
         time.sleep(1)
     pytest.fail(f"{statement}: {found} instead of {expected}")
-
-
-def exchange_bars(folder: Path, timeframe: str) -> dict[int, tuple[Decimal, ...]]:
-    """Epoch second to open, high, low, close, volume; those with trades."""
-    table = feather.read_table(folder / f"XRP_ETH-{timeframe}.feather")
-    return {
-        int(row["date"].timestamp()): tuple(
-            Decimal(repr(row[name])) for name in ("open", "high", "low", "close", "volume")
-        )
-        for row in table.to_pylist()
-        if row["volume"] > 0
-    }
 
 
 def rolled_up(query: Query, table: str, venue: str, seconds: int) -> dict[int, tuple[Decimal, ...]]:

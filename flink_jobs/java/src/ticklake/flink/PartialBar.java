@@ -26,14 +26,14 @@ final class PartialBar {
     boolean mock;
     long newestArrival; // milliseconds
 
-    /** A tick without a price. */
+    /** Counts a tick of any kind; {@code arrival} is its append time, milliseconds. */
     void see(boolean isMock, long arrival) {
         ticks++;
         mock |= isMock;
         newestArrival = Math.max(newestArrival, arrival);
     }
 
-    /** A tick's price, and its size if it has one. */
+    /** Adds a counted tick's price, and its size if it has one. */
     void trade(Place place, DecimalData size) {
         trades++;
         high = Math.max(high, place.price());
