@@ -1,4 +1,4 @@
-"""The real tape of an exchange, and the exchange's own bars, from the folder beside the checkout."""
+"""An exchange's real tape, and its own bars, from the folder beside the checkout."""
 
 import gzip
 import json
