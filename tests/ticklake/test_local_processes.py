@@ -109,6 +109,24 @@ def test_a_killed_server_is_seen_as_gone(tmp_path: Path) -> None:
     assert processes.recall(tmp_path, "thing") is not None  # so that status says "dead"
 
 
+def test_servers_start_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that looks after ended servers bears another start in the middle of it."""
+    first = processes.start(server(tmp_path, SLEEP), tmp_path / "first")
+    poll = subprocess.Popen.poll
+    started: list[psutil.Process] = []
+
+    def poll_while_another_starts(child: "subprocess.Popen[bytes]") -> int | None:
+        monkeypatch.setattr(subprocess.Popen, "poll", poll)
+        started.append(processes.start(server(tmp_path, SLEEP), tmp_path / "second"))
+        return poll(child)
+
+    monkeypatch.setattr(subprocess.Popen, "poll", poll_while_another_starts)
+    started.append(processes.start(server(tmp_path, SLEEP), tmp_path / "third"))
+    assert len({first, *started}) == 3
+    for home in ("first", "second", "third"):
+        assert processes.stop(tmp_path / home, "thing") == "ended"
+
+
 def test_a_server_that_dies_while_starting_says_why(tmp_path: Path) -> None:
     """The log's telling line is in the message."""
     broken = server(tmp_path, "raise ValueError('no such thing')", ready=lambda: False)

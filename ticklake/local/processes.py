@@ -94,7 +94,7 @@ def process_of(running: Running | None) -> psutil.Process | None:
         return None
     child = _children.get(running.pid)
     if child is not None and child.poll() is not None:
-        del _children[running.pid]
+        _children.pop(running.pid, None)
         return None
     try:
         process = psutil.Process(running.pid)
@@ -107,8 +107,9 @@ def process_of(running: Running | None) -> psutil.Process | None:
 
 def reap() -> None:
     """Let go of the servers that this process has started and that have ended since."""
-    for pid in [pid for pid, child in _children.items() if child.poll() is not None]:
-        del _children[pid]
+    for pid, child in list(_children.items()):  # a copy: servers start side by side, in threads
+        if child.poll() is not None:
+            _children.pop(pid, None)
 
 
 def start(server: Server, home: Path) -> psutil.Process:
