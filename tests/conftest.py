@@ -6,9 +6,12 @@ Every start of the five costs a minute of a small machine, and a new Trino is sl
 from collections.abc import Iterator
 
 import pytest
+from kafka_sockets import name_them
 from stack_fixture import running_stack, temporary_settings
 
 from ticklake.settings import Settings
+
+name_them()
 
 
 @pytest.fixture(scope="session")
