@@ -77,6 +77,7 @@ def pytest_runtest_makereport(
     outcomes = item.config.stash[_OUTCOMES]
     if outcomes and call.when != "teardown":
         outcomes[-1].passed = report.passed and call.when == "call"
+        outcomes[-1].skipped = report.skipped
         if report.failed and call.excinfo is not None:
             outcomes[-1].remarks.append((str(call.excinfo.value).splitlines() or [""])[0][:160])
     return report

@@ -20,6 +20,7 @@ class Outcome:
     scenario: str
     seed: int
     passed: bool = False
+    skipped: bool = False
     recovery: float | None = None
     remarks: list[str] = field(default_factory=list)
 
@@ -95,8 +96,10 @@ def table(outcomes: list[Outcome]) -> list[str]:
         mine = [one for one in outcomes if one.scenario == name]
         worst = max((one.recovery for one in mine if one.recovery is not None), default=None)
         passed = sum(one.passed for one in mine)
-        failed = [f"seed {one.seed} failed" for one in mine if not one.passed]
-        remarks = "; ".join([*failed, *dict.fromkeys(r for one in mine for r in one.remarks)])
+        skipped = sum(one.skipped for one in mine)
+        told = [f"seed {one.seed} failed" for one in mine if not one.passed and not one.skipped]
+        told += [f"{skipped} skipped"] if skipped else []
+        remarks = "; ".join([*told, *dict.fromkeys(r for one in mine for r in one.remarks)])
         shown = "-" if worst is None else f"{worst:.1f}"
-        lines.append(f"| {name} | {len(mine)} | {passed} | {shown} | {remarks} |")
+        lines.append(f"| {name} | {len(mine) - skipped} | {passed} | {shown} | {remarks} |")
     return lines if outcomes else []
