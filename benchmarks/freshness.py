@@ -29,10 +29,11 @@ from ticklake.local.flink import client_environment
 from ticklake.settings import Settings
 
 PARTITIONS = 4
-# As a dashboard asks: of the last minute, so that the reader does not read the whole day each time.
+# As a dashboard asks: of the newest time only. A trade that comes later than that counts as seen
+# with the first answer that has a later one.
 SEEN = (
     "SELECT _kafka_partition, max(_kafka_offset) FROM bronze.raw_trades WHERE "
-    "timestamp > current_timestamp - INTERVAL '1' MINUTE GROUP BY 1"
+    "timestamp > current_timestamp - INTERVAL '20' SECOND GROUP BY 1"
 )
 BARS = (
     "SELECT coalesce(to_unixtime(max(window_end)), 0) FROM bronze.market_bars_5s WHERE "
