@@ -39,7 +39,6 @@ BARS = (
     "SELECT coalesce(to_unixtime(max(window_end)), 0) FROM bronze.market_bars_5s WHERE "
     "window_start > current_timestamp - INTERVAL '1' MINUTE"
 )
-
 Numbers = NDArray[np.float64]
 
 
@@ -136,6 +135,7 @@ def measure(checkpoint: float, rate: int, warm_up: int, seconds: int) -> list[st
         return [
             f"{head}, load {psutil.getloadavg()[0]:.1f}:",
             f"  trade sent -> Trino: {percentiles(trades)}",
+            f"  between two answers: {percentiles(np.diff([at for at, _ in seen if at > since]))}",
             f"  window could close -> bar in Trino: {percentiles(of_bars(bars, delay, since))}",
             f"  window could close -> bar on the topic: {percentiles(topic_bars)}",
         ]
