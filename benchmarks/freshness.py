@@ -39,6 +39,7 @@ BARS = (
     "SELECT coalesce(to_unixtime(max(window_end)), 0) FROM bronze.market_bars_5s WHERE "
     "window_start > current_timestamp - INTERVAL '1' MINUTE"
 )
+
 Numbers = NDArray[np.float64]
 
 
