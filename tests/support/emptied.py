@@ -2,11 +2,13 @@
 
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from integration_tools import cluster_of
 
+from connectors.errors import TicklakeError
 from connectors.kafka import admin
 from ticklake.local import postgres
 from ticklake.settings import Settings
@@ -41,7 +43,8 @@ def _end_jobs(settings: Settings) -> None:
     while alive := [job.name for job in cluster.jobs() if not job.ended]:
         assert time.monotonic() < deadline, f"{alive} do not end"
         for name in alive:
-            cluster.stop(name, savepoint=False)
+            with suppress(TicklakeError):  # it has ended since it was listed
+                cluster.stop(name, savepoint=False)
         time.sleep(0.5)
 
 
