@@ -2,13 +2,11 @@
 
 import shutil
 import time
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from integration_tools import cluster_of
 
-from connectors.errors import TicklakeError
 from connectors.kafka import admin
 from ticklake.local import postgres
 from ticklake.settings import Settings
@@ -40,11 +38,12 @@ def emptied(settings: Settings) -> Settings:
 def _end_jobs(settings: Settings) -> None:
     cluster = cluster_of(settings)
     deadline = time.monotonic() + _SECONDS
-    while alive := [job.name for job in cluster.jobs() if not job.ended]:
+    asked: set[str] = set()
+    while alive := {job.id: job.name for job in cluster.jobs() if not job.ended}:
         assert time.monotonic() < deadline, f"{alive} do not end"
-        for name in alive:
-            with suppress(TicklakeError):  # it has ended since it was listed
-                cluster.stop(name, savepoint=False)
+        for name in (name for one, name in alive.items() if one not in asked):
+            cluster.stop(name, savepoint=False)
+        asked |= set(alive)  # once each: it may end between a second list and a second stop
         time.sleep(0.5)
 
 
